@@ -1,0 +1,1 @@
+"""Tools for working on the product; the product itself imports nothing from here."""
