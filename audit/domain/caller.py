@@ -1,0 +1,25 @@
+"""Who calls: an actor with the tenants it may see and the scopes it has; pure."""
+
+from dataclasses import dataclass
+
+from audit.domain.entries import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller of the API or of a page.
+
+    `tenants` are slugs; None means every tenant. Scopes are those of `governance.models.Scope`.
+    """
+
+    actor: Actor
+    tenants: frozenset[str] | None
+    scopes: frozenset[str]
+
+    def may_see(self, tenant: str) -> bool:
+        """Return whether things of this tenant exist for the caller."""
+        return self.tenants is None or tenant in self.tenants
+
+    def has_scope(self, scope: str) -> bool:
+        """Return whether the caller may do what `scope` covers."""
+        return "admin" in self.scopes or scope in self.scopes

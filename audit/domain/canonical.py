@@ -1,0 +1,62 @@
+"""The one canonical form of data that is hashed, compared or replayed; pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """Return `value` as JSON with sorted keys, no spaces and unescaped UTF-8.
+
+    Same value, same text, on every Python, hash seed, locale and time zone. Floats are refused:
+    their text is not portable. Datetimes are written in UTC with microseconds.
+
+    Raises:
+        TypeError: a float, or a value that JSON does not know.
+    """
+    _refuse_floats(value)
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=_as_text,
+    )
+
+
+def sha256_of(value: Any) -> str:
+    """Return the SHA-256, as 64 hex digits, of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+
+
+def utc_text(moment: datetime) -> str:
+    """Return an aware datetime as `2026-01-31T12:00:00.000000Z`.
+
+    Raises:
+        ValueError: the datetime is naive, so its instant is unknown.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"naive datetime {moment!r}: attach a time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc_text(value)
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def _refuse_floats(value: Any) -> None:
+    if isinstance(value, float):
+        raise TypeError("floats have no portable text: use integers or strings")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"keys are text, not {type(key).__name__}")
+            _refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)

@@ -1,0 +1,77 @@
+"""Set-based SQL that reads the same on PostgreSQL and SQLite; knows no table and no rule.
+
+A hot path hands over tuples and gets one statement, whatever the number of rows: arrays and
+`unnest` on PostgreSQL, one JSON document and `json_each` on SQLite. It lies in the lowest app
+because all three apps append rows in batches.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+Columns = Mapping[str, str]
+"""Column name to PostgreSQL type, in the order of the tuples: `{"id": "bigint"}`."""
+
+
+def rows_source(
+    connection: BaseDatabaseWrapper, columns: Columns, rows: Sequence[Sequence[Any]]
+) -> tuple[str, list[Any]]:
+    """Return a FROM item that yields `rows`, and its parameters. Give it an alias and join it."""
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+        names = ", ".join(columns)
+        by_column = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column
+    picks = ", ".join(
+        f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
+    )
+    document = json.dumps([[_sqlite_value(item) for item in row] for row in rows])
+    return f"(SELECT {picks} FROM json_each(%s))", [document]
+
+
+def insert_rows(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Columns,
+    rows: Sequence[Sequence[Any]],
+    *,
+    on_conflict: str = "",
+    returning: str = "",
+) -> list[tuple[Any, ...]]:
+    """Insert `rows` by one statement and return what `returning` names, if anything."""
+    if not rows:
+        return []
+    source, params = rows_source(connection, columns, rows)
+    names = ", ".join(columns)
+    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} AS v WHERE true"
+    if on_conflict:
+        sql += f" ON CONFLICT {on_conflict}"
+    if returning:
+        sql += f" RETURNING {returning}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall()) if returning else []
+
+
+def in_set(
+    connection: BaseDatabaseWrapper, values: Sequence[int | str], kind: str
+) -> tuple[str, list[Any]]:
+    """Return the right side of a membership test, `column {sql}`, with one parameter."""
+    if connection.vendor == "postgresql":
+        return f"= ANY(%s::{kind}[])", [list(values)]
+    return "IN (SELECT value FROM json_each(%s))", [json.dumps(list(values))]
+
+
+def database_time(connection: BaseDatabaseWrapper, moment: datetime) -> Any:
+    """Return an aware datetime as a raw statement of this database wants it."""
+    return moment if connection.vendor == "postgresql" else _sqlite_value(moment)
+
+
+def _sqlite_value(value: Any) -> Any:
+    # Django stores datetimes on SQLite as naive UTC text; the same text keeps comparisons true.
+    if isinstance(value, datetime):
+        return str(value.astimezone(UTC).replace(tzinfo=None))
+    return value

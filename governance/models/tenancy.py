@@ -1,0 +1,75 @@
+"""Who is governed and who may look: tenants, workspaces, memberships."""
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+
+from governance.models.fields import CodePointTextField
+
+SLUG = RegexValidator(
+    r"\A[a-z0-9][a-z0-9._-]{0,99}\Z",
+    "Use 1-100 lower-case letters, digits, dots, dashes or underscores; start with a letter or"
+    " digit.",
+)
+
+
+class Tenant(models.Model):
+    """An isolation boundary: nothing of one tenant is ever shown to, or changed by, another."""
+
+    slug = CodePointTextField(unique=True, validators=[SLUG])
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("slug",)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Workspace(models.Model):
+    """A Reach workspace: repositories governed under one manifest."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="workspaces")
+    slug = CodePointTextField(validators=[SLUG])
+    name = models.CharField(max_length=200, blank=True)
+    manifest = models.JSONField(
+        default=dict, blank=True, help_text="The workspace manifest as imported."
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("tenant__slug", "slug")
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "slug"), name="workspace_slug_per_tenant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.tenant.slug}/{self.slug}"
+
+
+class Role(models.TextChoices):
+    """What a member of a tenant may do; each role includes the ones before it."""
+
+    VIEWER = "viewer", "Viewer: reads"
+    OPERATOR = "operator", "Operator: acknowledges alerts, requeues dead letters"
+    ADMIN = "admin", "Governance admin: breaks leases, accepts snapshots, publishes policies"
+
+
+class Membership(models.Model):
+    """A person's place in a tenant. Superusers see every tenant without one."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta:
+        ordering = ("tenant__slug", "user_id")
+        constraints = (
+            models.UniqueConstraint(fields=("user", "tenant"), name="one_membership_per_tenant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.tenant_id} as {self.role}"

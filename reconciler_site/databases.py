@@ -1,0 +1,30 @@
+"""How each of the two databases is opened; both are first-class."""
+
+from typing import Any
+
+import dj_database_url
+
+_SQLITE_OPTIONS = {
+    # BEGIN IMMEDIATE: writers take turns instead of failing when a read becomes a write.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL: an audit trail must not lose its last entries when the power goes.
+    "init_command": (
+        "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;"
+        "PRAGMA cache_size=-64000;PRAGMA foreign_keys=ON;"
+    ),
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Return Django's settings for `url` (sqlite:/// or postgresql://).
+
+    Raises:
+        ValueError: any other database.
+    """
+    config = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        return {**config, "OPTIONS": dict(_SQLITE_OPTIONS)}
+    if config["ENGINE"] == "django.db.backends.postgresql":
+        return config
+    raise ValueError(f"{config['ENGINE']} is not supported: use PostgreSQL or SQLite")

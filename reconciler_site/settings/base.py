@@ -1,0 +1,193 @@
+"""Settings that hold everywhere; what differs is in dev, test and production."""
+
+from typing import Any
+
+from reconciler_site.env import BASE_DIR, VAR_DIR, env
+
+ROOT_URLCONF = "reconciler_site.urls"
+WSGI_APPLICATION = "reconciler_site.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "audit",
+    "governance",
+    "reconciliation",
+    "reconciler_site.admin_site.ReconcilerAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "django_prometheus",
+    "axes",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "reconciler_site.middleware.CorrelationMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "reconciler_site.middleware.ProblemMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_VERBOSE = False
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+# No inline script or style anywhere of ours, so the policy needs no exception.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "frame-ancestors": ["'none'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'self'"],
+        "object-src": ["'none'"],
+    }
+}
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "governance.api.authentication.ApiTokenAuthentication",
+        "governance.api.authentication.PersonAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["governance.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "governance.api.pagination.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_VERSIONING_CLASS": None,
+    "EXCEPTION_HANDLER": "reconciler_site.problems.exception_handler",
+    "PAGE_SIZE": 50,
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Reconciler API",
+    "DESCRIPTION": "What is governed, where views drift apart, and what was decided about it.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# The receiver caps bodies itself, per host; Django's own cap must lie above the largest of them.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 26 * 1024 * 1024 + 1
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "reconciler",
+    "orm": "default",
+    "workers": env.int("RECONCILER_WORKERS", 2),
+    # Our rows do the retrying; django-q2 carries wake-ups only, so one failure of one is final.
+    "timeout": 120,
+    "retry": 300,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "queue_limit": 2,
+    "bulk": 1,
+    "save_limit": 100,
+    "catch_up": False,
+    "poll": 0.2,
+    "recycle": 500,
+    "guard_cycle": 0.5,
+    "label": "Wake-ups",
+    # Without this key Q_CLUSTER_NAME in the environment breaks every command.
+    "ALT_CLUSTERS": {},
+}
+
+MIRROR_ROOT = VAR_DIR / "mirrors"
+# Local paths are refused as clone URLs unless they lie below one of these.
+ALLOWED_LOCAL_REMOTE_ROOTS: list[str] = env.list("RECONCILER_ALLOWED_LOCAL_ROOTS", [])
+ALLOW_INSECURE_HTTP_REMOTES = env.bool("RECONCILER_ALLOW_INSECURE_HTTP", False)
+BLOCK_PRIVATE_REMOTES = env.bool("RECONCILER_BLOCK_PRIVATE_REMOTES", False)
+PUBLIC_URL = env.str("RECONCILER_PUBLIC_URL", "http://127.0.0.1:8000")
+
+CLAIM_SECONDS = env.int("RECONCILER_CLAIM_SECONDS", 60)
+CLAIM_BATCH = env.int("RECONCILER_CLAIM_BATCH", 100)
+DRAIN_SECONDS = env.int("RECONCILER_DRAIN_SECONDS", 60)
+SWEEP_REPOSITORIES_PER_TICK = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TICK", 100)
+SWEEP_REPOSITORIES_PER_TENANT = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TENANT", 25)
+WEBHOOK_COALESCE_SECONDS = env.float("RECONCILER_WEBHOOK_COALESCE_SECONDS", 0.2)
+DELIVERY_BODY_RETENTION_DAYS = env.int("RECONCILER_DELIVERY_BODY_RETENTION_DAYS", 30)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"correlation": {"()": "reconciler_site.logging.CorrelationFilter"}},
+    "formatters": {"facts": {"()": "reconciler_site.logging.FactsFormatter"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["correlation"],
+            "formatter": "facts",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("RECONCILER_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django_q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "axes": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+    },
+}

@@ -1,0 +1,24 @@
+"""A real installation: every secret comes from the environment, and missing ones stop the start."""
+
+from reconciler_site.databases import database
+from reconciler_site.env import env
+from reconciler_site.settings.base import *  # noqa: F403
+
+DEBUG = False
+SECRET_KEY = env.str("SECRET_KEY")
+FIELD_ENCRYPTION_KEYS = env.str("FIELD_ENCRYPTION_KEYS")
+ALLOWED_HOSTS = env.list("RECONCILER_ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.list("RECONCILER_TRUSTED_ORIGINS", [])
+DATABASES = {"default": database(env.str("DATABASE_URL"))}
+
+SECURE_SSL_REDIRECT = env.bool("RECONCILER_SSL_REDIRECT", True)
+# Webhooks must never be redirected: hosts re-send them as GET with an empty body.
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/webhooks/", r"^healthz$", r"^readyz$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = env.int("RECONCILER_HSTS_SECONDS", 31_536_000)
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}

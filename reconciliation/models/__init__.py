@@ -1,0 +1,44 @@
+"""Storage of the reconciliation loop."""
+
+from reconciliation.models.delivery import (
+    DeliveryOutcome,
+    WebhookDelivery,
+    WebhookRefusal,
+    WebhookSecret,
+    WebhookSource,
+)
+from reconciliation.models.finding import Alert, AlertState, Finding, FindingState, Severity
+from reconciliation.models.sweep import Heartbeat, RepositoryWatch, Sweep, SweepTrigger
+from reconciliation.models.task import (
+    AttemptOutcome,
+    Evaluation,
+    Origin,
+    ReconciliationTask,
+    TaskAttempt,
+    TaskKind,
+    TaskState,
+)
+
+__all__ = [
+    "Alert",
+    "AlertState",
+    "AttemptOutcome",
+    "DeliveryOutcome",
+    "Evaluation",
+    "Finding",
+    "FindingState",
+    "Heartbeat",
+    "Origin",
+    "ReconciliationTask",
+    "RepositoryWatch",
+    "Severity",
+    "Sweep",
+    "SweepTrigger",
+    "TaskAttempt",
+    "TaskKind",
+    "TaskState",
+    "WebhookDelivery",
+    "WebhookRefusal",
+    "WebhookSecret",
+    "WebhookSource",
+]

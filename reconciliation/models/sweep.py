@@ -1,0 +1,83 @@
+"""Bounded passes over what is governed, and when each repository is due next."""
+
+from django.db import models
+
+from governance.models import Repository
+
+
+class SweepTrigger(models.TextChoices):
+    """What started a sweep."""
+
+    SCHEDULE = "schedule", "Schedule"
+    MANUAL = "manual", "Manual"
+
+
+class Sweep(models.Model):
+    """One bounded pass: a slot, a budget, and a deterministic worklist with its digest.
+
+    Life: planned in one transaction with its tasks; complete when the last of them ended; degraded
+    when one of them is dead. Both are read from the tasks, never stored and forgotten.
+    """
+
+    slot = models.DateTimeField(help_text="The scheduled start: part of every key it plans.")
+    trigger = models.CharField(max_length=10, choices=SweepTrigger.choices)
+    scope = models.CharField(max_length=400, blank=True, help_text="Empty: all that is due.")
+    budget_repositories = models.PositiveIntegerField()
+    worklist_digest = models.CharField(max_length=64)
+    worklist = models.TextField(help_text="Canonical JSON of the worklist.")
+    considered = models.PositiveIntegerField()
+    planned = models.PositiveIntegerField()
+    skipped = models.JSONField(default=dict, help_text="Reason to number.")
+    correlation_id = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    planned_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("slot", "scope"), name="sweep_once_per_slot"),
+        )
+
+    def __str__(self) -> str:
+        return f"sweep {self.pk}"
+
+
+class RepositoryWatch(models.Model):
+    """When a repository is due for a sweep, and how reading it went."""
+
+    repository = models.OneToOneField(Repository, on_delete=models.CASCADE, related_name="watch")
+    next_due_at = models.DateTimeField()
+    last_swept_at = models.DateTimeField(null=True, blank=True)
+    last_read_at = models.DateTimeField(null=True, blank=True)
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    last_error_code = models.CharField(max_length=60, blank=True)
+    last_error = models.TextField(blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    last_delivery_at = models.DateTimeField(null=True, blank=True)
+    changes_by_webhook = models.PositiveBigIntegerField(default=0)
+    changes_by_sweep = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("next_due_at", "id")
+        verbose_name_plural = "repository watches"
+        indexes = (
+            # Sweep planner: longest unswept first.
+            models.Index(fields=("next_due_at", "repository"), name="watch_due"),
+        )
+
+    def __str__(self) -> str:
+        return f"watch of {self.repository_id}"
+
+
+class Heartbeat(models.Model):
+    """When a part of the machinery last showed progress: `worker`, `tick`, `canary`."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    at = models.DateTimeField()
+    detail = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,217 @@
+"""The queue of record: tasks, every attempt at them, and every decision they led to."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from governance.models import EffectivePolicy, Repository
+from governance.models.fields import CodePointTextField
+
+
+class TaskKind(models.TextChoices):
+    """What a task does; the values sort in code-point order inside a branch."""
+
+    DIVERGENCE_ALERT = "divergence_alert", "Divergence alert"
+    HEAD_DRIFT = "head_drift", "Head drift"
+    LEASE_RENEWAL = "lease_renewal", "Lease renewal"
+    MISSING_RUN = "missing_run", "Missing run"
+    OBSERVE_REFS = "observe_refs", "Observe refs"
+    STALE_BRANCH = "stale_branch", "Stale branch"
+
+
+class TaskState(models.TextChoices):
+    """Where a task stands."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    DEAD = "dead", "Dead letter"
+    DISCARDED = "discarded", "Discarded"
+
+
+class Origin(models.TextChoices):
+    """What asked for a task."""
+
+    WEBHOOK = "webhook", "Webhook"
+    SWEEP = "sweep", "Sweep"
+    API = "api", "API"
+    MANUAL = "manual", "Manual"
+    FOLLOW_UP = "follow_up", "Follow-up"
+
+
+class ReconciliationTask(models.Model):
+    """One idempotent piece of work on one branch (or one repository: empty branch).
+
+    Life, each arrow one guarded UPDATE:
+    queued -> running (claim: attempts + 1, epoch + 1)
+    running -> completed | queued (retry later, deferred, given back, or announced again meanwhile)
+    running -> dead (attempts used up, or an error that no retry can mend)
+    dead -> queued (requeued by a person or because its cause is gone: a new series)
+    dead -> discarded (by a person, with reason)
+    completed -> queued (the same thing was announced again: a new series)
+
+    `idempotency_key` is unique for ever. At most one task of a branch runs at once: the database
+    says so. A worker that lost its claim cannot write: its epoch is outdated.
+    """
+
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tasks")
+    tenant = CodePointTextField()
+    workspace = CodePointTextField()
+    repo = CodePointTextField()
+    branch = CodePointTextField(blank=True)
+    run_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    lease_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    task_kind = CodePointTextField(choices=TaskKind.choices)
+    subject = models.TextField()
+    idempotency_key = models.CharField(max_length=64, unique=True)
+    correlation_id = models.CharField(max_length=64)
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    sweep = models.ForeignKey(
+        "Sweep", on_delete=models.SET_NULL, null=True, blank=True, related_name="tasks"
+    )
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
+    )
+    priority = models.PositiveSmallIntegerField(help_text="Lower goes first.")
+    ordinal = models.PositiveIntegerField(default=0, help_text="Place in its worklist.")
+    state = models.CharField(max_length=10, choices=TaskState.choices, default=TaskState.QUEUED)
+    attempts = models.PositiveIntegerField(default=0)
+    max_attempts = models.PositiveIntegerField(default=7)
+    series = models.PositiveIntegerField(default=1, help_text="Raised by every requeue.")
+    run_after = models.DateTimeField()
+    rerun = models.BooleanField(default=False, help_text="Announced again while running.")
+    claimed_by = models.CharField(max_length=100, blank=True)
+    claim_expires_at = models.DateTimeField(null=True, blank=True)
+    claim_epoch = models.PositiveBigIntegerField(default=0)
+    policy_decision = models.CharField(max_length=40, blank=True)
+    last_error_class = models.CharField(max_length=20, blank=True)
+    last_error_code = models.CharField(max_length=60, blank=True)
+    last_error = models.TextField(blank=True)
+    announced_at = models.DateTimeField(help_text="When the thing that asked for it happened.")
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("repository", "branch"),
+                condition=Q(state="running"),
+                name="one_running_task_per_branch",
+            ),
+            models.CheckConstraint(condition=Q(attempts__gte=0), name="attempts_not_negative"),
+            models.CheckConstraint(
+                condition=Q(state="running", claim_expires_at__isnull=False)
+                | (~Q(state="running") & Q(claim_expires_at__isnull=True)),
+                name="claimed_exactly_while_running",
+            ),
+            models.CheckConstraint(
+                condition=Q(attempts__lte=F("max_attempts")), name="attempts_within_limit"
+            ),
+        )
+        indexes = (
+            # Claim: what is due, in canonical order.
+            models.Index(
+                "priority",
+                "tenant",
+                "repo",
+                "branch",
+                "task_kind",
+                "id",
+                name="task_claim_order",
+                condition=Q(state="queued"),
+            ),
+            # Claim: is an earlier task of the same branch waiting? Coalescing: is one waiting?
+            models.Index(
+                fields=("repository", "branch", "task_kind"),
+                name="task_of_branch_waiting",
+                condition=Q(state__in=("queued", "running")),
+            ),
+            # Reaper: claims that ran out.
+            models.Index(
+                fields=("claim_expires_at",), name="task_claims", condition=Q(state="running")
+            ),
+            # Dead-letter page: by cause.
+            models.Index(
+                fields=("last_error_class", "last_error_code"),
+                name="task_dead_by_cause",
+                condition=Q(state="dead"),
+            ),
+            # Trace page.
+            models.Index(fields=("correlation_id",), name="task_trace"),
+            # History of a branch, newest first; last check of a kind.
+            models.Index(
+                fields=("repository", "branch", "task_kind", "-id"), name="task_of_branch"
+            ),
+            # Results of a sweep in worklist order.
+            models.Index(fields=("sweep", "ordinal"), name="task_of_sweep"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_kind} {self.tenant}/{self.repo} {self.branch}".rstrip()
+
+
+class AttemptOutcome(models.TextChoices):
+    """How one attempt ended."""
+
+    COMPLETED = "completed", "Completed"
+    DEFERRED = "deferred", "Deferred: not yet time to decide"
+    RETRY = "retry", "Will be retried"
+    DEAD = "dead", "Dead letter"
+    LOST = "lost", "Claim ran out: the worker died or hung"
+    GIVEN_BACK = "given_back", "Given back at shutdown"
+
+
+class TaskAttempt(models.Model):
+    """One try at a task, written when it ended (or when its claim was found to have run out)."""
+
+    task = models.ForeignKey(
+        ReconciliationTask, on_delete=models.CASCADE, related_name="attempt_rows"
+    )
+    series = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    claim_epoch = models.PositiveBigIntegerField()
+    worker = models.CharField(max_length=100)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    outcome = models.CharField(max_length=10, choices=AttemptOutcome.choices)
+    error_class = models.CharField(max_length=20, blank=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("task", "id")
+        constraints = (
+            models.UniqueConstraint(fields=("task", "claim_epoch"), name="attempt_once_per_claim"),
+        )
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.task_id}: {self.outcome}"
+
+
+class Evaluation(models.Model):
+    """One decision with all that it was made from, so that it can be replayed byte for byte.
+
+    `facts` and `decision` are canonical JSON; `evaluate(facts, policy, now)` must give `decision`
+    again, on any machine, for ever.
+    """
+
+    task = models.ForeignKey(
+        ReconciliationTask, on_delete=models.CASCADE, related_name="evaluations"
+    )
+    task_kind = models.CharField(max_length=20)
+    evaluated_at = models.DateTimeField(help_text="The `now` that the evaluator was given.")
+    facts = models.TextField()
+    policy = models.ForeignKey(EffectivePolicy, on_delete=models.PROTECT)
+    decision = models.TextField()
+    decision_digest = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            # Replay and simulation of a span of time.
+            models.Index(fields=("evaluated_at", "id"), name="evaluation_by_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_kind} decision {self.decision_digest[:12]}"
