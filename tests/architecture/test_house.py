@@ -14,7 +14,7 @@ APPS = ("audit", "governance", "reconciliation", "reconciler_site")
 MOST_LINES_OF_A_FILE = 400
 
 # A reason is a sentence, not a word: "tests" would not tell anybody why.
-REASON = re.compile(r"\s#\s+\S+(\s+\S+){3,}")
+REASON = re.compile(r"\s#\s+\S+(\s+\S+){2,}")
 ADDRESS = re.compile(r"(https?|file|git\+\w+)://", re.IGNORECASE)
 
 
