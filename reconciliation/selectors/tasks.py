@@ -1,0 +1,121 @@
+"""Tasks as people see them: the queue, dead letters by cause, one task in full; changes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Max, Min
+
+from audit.domain.caller import Caller
+from governance.selectors.visible import NotVisible
+from reconciliation.models import (
+    Evaluation,
+    ReconciliationTask,
+    TaskAttempt,
+    TaskState,
+    WebhookDelivery,
+)
+from reconciliation.selectors.pages import PAGE_SIZE, Page
+from reconciliation.selectors.visible import visible_deliveries, visible_tasks
+
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What a list is narrowed to; empty means all. `state` may also be `unfinished`."""
+
+    state: str = ""
+    kind: str = ""
+    tenant: str = ""
+    repo: str = ""
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroup:
+    """Dead letters with one cause: how many, since when, and the newest of them as a sample."""
+
+    error_class: str
+    error_code: str
+    count: int
+    first_at: datetime | None
+    last_at: datetime | None
+    sample: ReconciliationTask
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One task with its attempts, decisions and the deliveries behind it."""
+
+    task: ReconciliationTask
+    attempts: tuple[TaskAttempt, ...]
+    evaluations: tuple[Evaluation, ...]
+    deliveries: tuple[WebhookDelivery, ...]
+
+
+def task_list(caller: Caller, *, chosen: TaskFilter, after: str = "") -> Page[ReconciliationTask]:
+    """Return a page of tasks, newest first, in one query."""
+    rows = visible_tasks(caller)
+    if chosen.state == UNFINISHED:
+        rows = rows.filter(state__in=(TaskState.QUEUED, TaskState.RUNNING))
+    elif chosen.state:
+        rows = rows.filter(state=chosen.state)
+    wanted = {
+        "task_kind": chosen.kind,
+        "tenant": chosen.tenant,
+        "repo": chosen.repo,
+        "last_error_code": chosen.error_code,
+    }
+    rows = rows.filter(**{name: value for name, value in wanted.items() if value})
+    if after.isdecimal():
+        rows = rows.filter(id__lt=int(after))
+    found = list(rows[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    return Page(tuple(shown), str(shown[-1].pk) if len(found) > PAGE_SIZE else "")
+
+
+def dead_letters(caller: Caller) -> tuple[DeadLetterGroup, ...]:
+    """Return dead letters grouped by cause, most frequent first, in two queries."""
+    groups = list(
+        visible_tasks(caller)
+        .filter(state=TaskState.DEAD)
+        .order_by()
+        .values("last_error_class", "last_error_code")
+        .annotate(
+            count=Count("id"),
+            first_at=Min("completed_at"),
+            last_at=Max("completed_at"),
+            newest=Max("id"),
+        )
+    )
+    samples = visible_tasks(caller).in_bulk([group["newest"] for group in groups])
+    found = [
+        DeadLetterGroup(
+            error_class=group["last_error_class"],
+            error_code=group["last_error_code"],
+            count=group["count"],
+            first_at=group["first_at"],
+            last_at=group["last_at"],
+            sample=samples[group["newest"]],
+        )
+        for group in groups
+        if group["newest"] in samples
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.count, one.error_class, one.error_code)))
+
+
+def task_page(task_id: int, caller: Caller) -> TaskPage:
+    """Return one task in full, in four queries.
+
+    Raises:
+        NotVisible: unknown, or not the caller's.
+    """
+    task = visible_tasks(caller).filter(pk=task_id).first()
+    if task is None:
+        raise NotVisible(f"There is no task {task_id}, or it is not yours to see.")
+    return TaskPage(
+        task=task,
+        attempts=tuple(TaskAttempt.objects.filter(task=task).order_by("-id")[:50]),
+        evaluations=tuple(Evaluation.objects.filter(task=task).order_by("-id")[:20]),
+        deliveries=tuple(visible_deliveries(caller).filter(task=task)[:20]),
+    )
