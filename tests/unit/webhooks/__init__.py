@@ -1,0 +1,1 @@
+"""The dialects, their proofs and their limits, tested with plain values."""
