@@ -20,16 +20,17 @@ def rows_source(
     connection: BaseDatabaseWrapper, columns: Columns, rows: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
     """Return a FROM item that yields `rows`, and its parameters. Give it an alias and join it."""
+    # S608 here and below: table, column and type names are constants of our code, values are bound.
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
         names = ", ".join(columns)
         by_column = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
-        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column
+        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column  # noqa: S608 - see above
     picks = ", ".join(
         f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
     )
     document = json.dumps([[_sqlite_value(item) for item in row] for row in rows])
-    return f"(SELECT {picks} FROM json_each(%s))", [document]
+    return f"(SELECT {picks} FROM json_each(%s))", [document]  # noqa: S608 - see above
 
 
 def insert_rows(
@@ -46,7 +47,10 @@ def insert_rows(
         return []
     source, params = rows_source(connection, columns, rows)
     names = ", ".join(columns)
-    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} AS v WHERE true"
+    sql = (
+        f"INSERT INTO {table} ({names})"  # noqa: S608 - names are constants, values are bound
+        f" SELECT {names} FROM {source} AS v WHERE true"  # `WHERE true`: SQLite needs it before ON
+    )
     if on_conflict:
         sql += f" ON CONFLICT {on_conflict}"
     if returning:
@@ -73,5 +77,15 @@ def database_time(connection: BaseDatabaseWrapper, moment: datetime) -> Any:
 def _sqlite_value(value: Any) -> Any:
     # Django stores datetimes on SQLite as naive UTC text; the same text keeps comparisons true.
     if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"naive datetime {value!r}: attach a time zone")
         return str(value.astimezone(UTC).replace(tzinfo=None))
     return value
+
+
+def aware(value: Any) -> datetime:
+    """Return a datetime as a raw statement of either database gave it, aware and in UTC."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    moment: datetime = value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

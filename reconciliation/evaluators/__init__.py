@@ -1,0 +1,34 @@
+"""The pure rules: facts, policy and now in, a decision out."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from governance.domain.policy import Policy
+from reconciliation.domain.facts import (
+    AlertFacts,
+    HeadFacts,
+    LeaseRenewalFacts,
+    MissingRunFacts,
+    StaleFacts,
+)
+from reconciliation.domain.findings import Decision
+from reconciliation.domain.observation import ObservationFacts
+from reconciliation.evaluators.divergence_alert import evaluate_divergence_alert
+from reconciliation.evaluators.head_drift import evaluate_head_drift
+from reconciliation.evaluators.lease_renewal import evaluate_lease_renewal
+from reconciliation.evaluators.missing_run import evaluate_missing_run
+from reconciliation.evaluators.observe_refs import evaluate_observe_refs
+from reconciliation.evaluators.stale_branch import evaluate_stale_branch
+
+Evaluator = Callable[[Any, Policy, datetime], Decision]
+
+EVALUATORS: dict[str, tuple[type[Any], Evaluator]] = {
+    "divergence_alert": (AlertFacts, evaluate_divergence_alert),
+    "head_drift": (HeadFacts, evaluate_head_drift),
+    "lease_renewal": (LeaseRenewalFacts, evaluate_lease_renewal),
+    "missing_run": (MissingRunFacts, evaluate_missing_run),
+    "observe_refs": (ObservationFacts, evaluate_observe_refs),
+    "stale_branch": (StaleFacts, evaluate_stale_branch),
+}
+"""Task kind to the type of its facts and its rule; replay looks here too."""

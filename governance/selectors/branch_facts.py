@@ -1,0 +1,268 @@
+"""What the reconciler asks about repositories and branches: set-based reads as plain rows."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q
+
+from governance.models import (
+    Branch,
+    GateResult,
+    Lease,
+    LeaseState,
+    PullRequest,
+    Repository,
+    RunRecord,
+)
+
+BranchKey = tuple[int, str]
+"""Repository id and branch name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRow:
+    """A repository with its address and how to read it. The secret never shows in a repr."""
+
+    id: int
+    tenant: str
+    workspace: str
+    slug: str
+    clone_url: str
+    default_branch: str
+    heads_digest: str
+    observed_at: datetime | None
+    is_active: bool
+    host_kind: str
+    credential: tuple[str, str] | None
+
+    def __repr__(self) -> str:
+        return f"RepositoryRow({self.tenant}/{self.slug})"
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRow:
+    """A branch with its two heads."""
+
+    id: int
+    governed_head: str | None
+    observed_head: str | None
+    observed_at: datetime | None
+    announced_by: str
+    pusher: str
+    head_changes: int
+    gone_at: datetime | None
+    first_seen_at: datetime
+    last_activity_at: datetime | None
+
+
+def repositories_by_id(ids: Iterable[int]) -> dict[int, RepositoryRow]:
+    """Return rows by id, by one statement."""
+    rows = (
+        Repository.objects.filter(pk__in=set(ids))
+        .select_related("tenant", "workspace", "credential")
+        .order_by("pk")
+    )
+    return {row.pk: _repository_row(row) for row in rows}
+
+
+def repository_at(path: str) -> RepositoryRow | None:
+    """Return the repository at `tenant/workspace/repo`, or None."""
+    parts = path.split("/")
+    if len(parts) != 3:
+        return None
+    row = (
+        Repository.objects.filter(tenant__slug=parts[0], workspace__slug=parts[1], slug=parts[2])
+        .select_related("tenant", "workspace", "credential")
+        .first()
+    )
+    return _repository_row(row) if row else None
+
+
+def repository_of_host(*, tenant_id: int, host_kind: str, host_repository_id: str) -> int | None:
+    """Return the repository that a host knows by this stable id."""
+    return (
+        Repository.objects.filter(
+            tenant_id=tenant_id, host_kind=host_kind, host_repository_id=host_repository_id
+        )
+        .values_list("pk", flat=True)
+        .first()
+    )
+
+
+def known_heads(
+    repository_ids: Sequence[int],
+) -> dict[int, list[tuple[str, str | None, int, str, str]]]:
+    """Return, per repository, `(name, observed head, head changes, pusher, announced by)`.
+
+    Tuples, by one statement: 100,000 model instances would cost over a second.
+    """
+    known: dict[int, list[tuple[str, str | None, int, str, str]]] = {
+        pk: [] for pk in repository_ids
+    }
+    rows = Branch.objects.filter(repository_id__in=repository_ids).values_list(
+        "repository_id", "name", "observed_head", "head_changes", "pusher", "announced_by"
+    )
+    for repository_id, *rest in rows.order_by().iterator(chunk_size=10_000):
+        known[repository_id].append(tuple(rest))
+    return known
+
+
+def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
+    """Return the branches named; unknown ones are absent."""
+    wanted = set(keys)
+    rows = Branch.objects.filter(**_among(wanted, "name")).order_by("pk")
+    return {
+        (row.repository_id, row.name): BranchRow(
+            id=row.pk,
+            governed_head=row.governed_head,
+            observed_head=row.observed_head,
+            observed_at=row.observed_at,
+            announced_by=row.announced_by,
+            pusher=row.pusher,
+            head_changes=row.head_changes,
+            gone_at=row.gone_at,
+            first_seen_at=row.first_seen_at,
+            last_activity_at=row.last_activity_at,
+        )
+        for row in rows
+        if (row.repository_id, row.name) in wanted
+    }
+
+
+def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
+    """Return the run records of each branch, sorted by run id."""
+    wanted = set(keys)
+    rows = RunRecord.objects.filter(**_among(wanted, "branch")).order_by("run_id", "pk")
+    return _group(((row.repository_id, row.branch), row) for row in rows)
+
+
+def leases_by_branch(keys: Iterable[BranchKey], *, now: datetime) -> dict[BranchKey, list[Lease]]:
+    """Return the leases held over each branch, repo-wide ones included, sorted by lease id.
+
+    A lease whose time has run out covers nothing, even before the reconciler has ended it.
+    """
+    wanted = set(keys)
+    repositories = {pk for pk, _ in wanted}
+    names = {name for _, name in wanted} | {""}
+    rows = Lease.objects.filter(
+        repository_id__in=repositories,
+        branch__in=names,
+        state=LeaseState.HELD,
+        expires_at__gt=now,
+    ).order_by("lease_id", "pk")
+    found: dict[BranchKey, list[Lease]] = defaultdict(list)
+    for row in rows:
+        if row.branch:
+            found[row.repository_id, row.branch].append(row)
+            continue
+        for key in wanted:
+            if key[0] == row.repository_id:
+                found[key].append(row)
+    return {key: sorted(leases, key=lambda one: one.lease_id) for key, leases in found.items()}
+
+
+def leases_at(
+    moments: dict[BranchKey, datetime],
+) -> dict[BranchKey, list[Lease]]:
+    """Return the leases that covered each branch at its moment, ended since or not."""
+    if not moments:
+        return {}
+    rows = (
+        Lease.objects.filter(
+            Q(ended_at__isnull=True) | Q(ended_at__gte=min(moments.values())),
+            repository_id__in={pk for pk, _ in moments},
+            branch__in={name for _, name in moments} | {""},
+            acquired_at__lte=max(moments.values()),
+        )
+        .exclude(expires_at__lte=F("acquired_at"))
+        .order_by("lease_id", "pk")
+    )
+    found: dict[BranchKey, list[Lease]] = defaultdict(list)
+    for row in rows:
+        for key, moment in moments.items():
+            if row.repository_id != key[0] or row.branch not in ("", key[1]):
+                continue
+            end = min(row.ended_at or row.expires_at, row.expires_at)
+            if row.acquired_at <= moment < end:
+                found[key].append(row)
+    return dict(found)
+
+
+def pull_requests_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[PullRequest]]:
+    """Return the pull requests from or onto each branch, sorted by number.
+
+    One from a fork is never one *from* our branch, even when the names agree.
+    """
+    wanted = set(keys)
+    names = {name for _, name in wanted}
+    rows = PullRequest.objects.filter(
+        Q(head_branch__in=names) | Q(base_branch__in=names),
+        repository_id__in={pk for pk, _ in wanted},
+    ).order_by("number", "pk")
+    found: dict[BranchKey, list[PullRequest]] = defaultdict(list)
+    for row in rows:
+        touched = {row.base_branch} if row.from_fork else {row.base_branch, row.head_branch}
+        for name in sorted(touched):
+            if (row.repository_id, name) in wanted:
+                found[row.repository_id, name].append(row)
+    return dict(found)
+
+
+def gates_by_sha(shas: Iterable[tuple[int, str]]) -> dict[tuple[int, str], list[GateResult]]:
+    """Return the gate results at each `(repository, sha)`, sorted by context."""
+    wanted = set(shas)
+    rows = GateResult.objects.filter(**_among(wanted, "sha")).order_by("context", "pk")
+    return _group(
+        ((row.repository_id, row.sha), row)
+        for row in rows
+        if (row.repository_id, row.sha) in wanted
+    )
+
+
+def idle_branches(
+    *, idle_since: datetime, repository_ids: Sequence[int] | None, limit: int
+) -> list[tuple[int, str]]:
+    """Return `(repository, name)` of existing branches with no activity since then, oldest first."""
+    rows = Branch.objects.filter(
+        observed_head__isnull=False,
+        last_activity_at__lte=idle_since,
+        repository__is_active=True,
+    )
+    if repository_ids is not None:
+        rows = rows.filter(repository_id__in=repository_ids)
+    ordered = rows.order_by("last_activity_at", "repository_id", "name")
+    return list(ordered.values_list("repository_id", "name")[:limit])
+
+
+def _among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:
+    pairs = set(wanted)
+    return {
+        "repository_id__in": {pk for pk, _ in pairs},
+        f"{field}__in": {value for _, value in pairs},
+    }
+
+
+def _group(pairs: Iterable[tuple[tuple[int, str], object]]) -> dict[tuple[int, str], list]:  # type: ignore[type-arg]
+    found: dict[tuple[int, str], list[object]] = defaultdict(list)
+    for key, row in pairs:
+        found[key].append(row)
+    return dict(found)
+
+
+def _repository_row(row: Repository) -> RepositoryRow:
+    credential = row.credential
+    return RepositoryRow(
+        id=row.pk,
+        tenant=row.tenant.slug,
+        workspace=row.workspace.slug,
+        slug=row.slug,
+        clone_url=row.clone_url,
+        default_branch=row.default_branch,
+        heads_digest=row.heads_digest,
+        observed_at=row.observed_at,
+        is_active=row.is_active,
+        host_kind=row.host_kind,
+        credential=(credential.username, credential.secret) if credential else None,
+    )

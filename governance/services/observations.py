@@ -1,0 +1,157 @@
+"""Stores what was read from remotes: heads, set by set; judges nothing, plans nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from audit.setwise import Columns, insert_rows, rows_source
+from governance.models import Branch, Repository
+
+_BRANCH = Branch._meta.db_table
+_REPOSITORY = Repository._meta.db_table
+_MOVE_COLUMNS: Columns = {
+    "repository_id": "bigint",
+    "name": "text",
+    "branch_class": "text",
+    "governed_head": "text",
+    "governed_at": "timestamptz",
+    "governed_by": "text",
+    "observed_head": "text",
+    "observed_at": "timestamptz",
+    "announced_by": "text",
+    "previous_head": "text",
+    "pusher": "text",
+    "head_changes": "integer",
+    "gone_at": "timestamptz",
+    "first_seen_at": "timestamptz",
+    "last_activity_at": "timestamptz",
+}
+# Only a head that really differs is a move: a second worker with the same reading changes nothing.
+_ON_MOVE = f"""(repository_id, name) DO UPDATE SET
+    branch_class = excluded.branch_class,
+    previous_head = {_BRANCH}.observed_head,
+    observed_head = excluded.observed_head,
+    observed_at = excluded.observed_at,
+    announced_by = excluded.announced_by,
+    pusher = excluded.pusher,
+    head_changes = {_BRANCH}.head_changes + 1,
+    gone_at = COALESCE(excluded.gone_at, {_BRANCH}.gone_at),
+    last_activity_at = excluded.last_activity_at
+    WHERE COALESCE({_BRANCH}.observed_head, '') <> COALESCE(excluded.observed_head, '')"""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMove:
+    """A branch head as it is now; `head` None means that the branch is gone.
+
+    `activity_at` is when the branch was last active; the observation's time when None.
+    """
+
+    repository_id: int
+    branch: str
+    branch_class: str
+    head: str | None
+    announced_by: str
+    pusher: str
+    activity_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One successful reading of a repository's heads."""
+
+    repository_id: int
+    heads_digest: str
+    heads_count: int
+    default_branch: str
+
+
+def record_moves(
+    moves: Sequence[ObservedMove], *, now: datetime, as_governed_by: str = ""
+) -> set[tuple[int, str]]:
+    """Store moved heads by one statement; return `(repository, branch)` of those that moved.
+
+    With `as_governed_by` (connecting a repository) new branches get the head as their first
+    governed snapshot.
+    """
+    rows = [
+        (
+            move.repository_id,
+            move.branch,
+            move.branch_class,
+            move.head if as_governed_by else None,
+            now if as_governed_by else None,
+            as_governed_by,
+            move.head,
+            now,
+            move.announced_by,
+            None,
+            move.pusher,
+            0 if as_governed_by else 1,
+            now if move.head is None else None,
+            now,
+            move.activity_at or now,
+        )
+        for move in moves
+    ]
+    stored = insert_rows(
+        connection,
+        _BRANCH,
+        _MOVE_COLUMNS,
+        rows,
+        on_conflict=_ON_MOVE,
+        returning="repository_id, name",
+    )
+    return {(repository_id, name) for repository_id, name in stored}
+
+
+def record_readings(readings: Sequence[Reading], *, now: datetime) -> None:
+    """Store that repositories were read, by one statement; branches that did not move cost none."""
+    if not readings:
+        return
+    columns = {
+        "id": "bigint",
+        "digest": "text",
+        "heads": "integer",
+        "default_branch": "text",
+        "at": "timestamptz",
+    }
+    rows = [
+        (one.repository_id, one.heads_digest, one.heads_count, one.default_branch, now)
+        for one in sorted(readings, key=lambda one: one.repository_id)
+    ]
+    source, params = rows_source(connection, columns, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_REPOSITORY} SET observed_at = v.at, heads_digest = v.digest,"  # noqa: S608
+            " heads_count = v.heads,"
+            " default_branch = CASE WHEN v.default_branch = ''"
+            f" THEN {_REPOSITORY}.default_branch ELSE v.default_branch END"
+            f" FROM {source} AS v WHERE {_REPOSITORY}.id = v.id",
+            params,
+        )
+
+
+def record_late_announcements(
+    announcements: Sequence[tuple[int, str, str, str | None]],
+) -> set[tuple[int, str]]:
+    """Give heads that were seen before their webhook its pusher, by one statement.
+
+    `announcements` are `(repository, branch, pusher, head)`; returns those that still applied.
+    """
+    if not announcements:
+        return set()
+    columns = {"repository_id": "bigint", "name": "text", "pusher": "text", "head": "text"}
+    source, params = rows_source(connection, columns, announcements)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_BRANCH} SET announced_by = 'webhook', pusher = v.pusher"  # noqa: S608
+            f" FROM {source} AS v WHERE {_BRANCH}.repository_id = v.repository_id"
+            f" AND {_BRANCH}.name = v.name AND {_BRANCH}.announced_by <> 'webhook'"
+            f" AND COALESCE({_BRANCH}.observed_head, '') = COALESCE(v.head, '')"
+            f" RETURNING {_BRANCH}.repository_id, {_BRANCH}.name",
+            params,
+        )
+        return {(repository_id, name) for repository_id, name in cursor.fetchall()}

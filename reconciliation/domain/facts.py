@@ -1,0 +1,197 @@
+"""What the evaluators are told: frozen values, gathered before, stored beside the decision; pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which branch: tenant, workspace and repository by slug, the branch exactly as git has it."""
+
+    tenant: str
+    workspace: str
+    repo: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFact:
+    """A run record of the branch."""
+
+    run_id: str
+    base_sha: str
+    head_sha: str
+    status: str
+    actor: str
+    lease_id: str
+    last_heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFact:
+    """A lease that covers the branch."""
+
+    lease_id: str
+    scope: str
+    paths: tuple[str, ...]
+    user_id: str
+    agent_id: str
+    run_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestFact:
+    """A pull request from or onto the branch."""
+
+    number: int
+    state: str
+    head_branch: str
+    head_sha: str
+    base_branch: str
+    merge_sha: str
+    from_fork: bool
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPaths:
+    """The paths that differ between two heads; `known` is false when trees could not be read."""
+
+    known: bool
+    paths: tuple[str, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """A branch's governed and observed heads, how they relate, and who had to do with it.
+
+    `relation` is the relation of the governed to the observed head: same, ancestor (governed is an
+    ancestor of observed), descendant, diverged, unrelated, unknown; empty when either is missing.
+    """
+
+    place: Place
+    branch_class: str
+    governed_head: str | None
+    observed_head: str | None
+    head_changed_at: datetime
+    was_gone: bool
+    announced_by: str
+    pusher: str
+    relation: str
+    relation_reason: str
+    ahead: int | None
+    behind: int | None
+    changed: ChangedPaths
+    committer: str
+    runs: tuple[RunFact, ...]
+    leases: tuple[LeaseFact, ...]
+    merged_pull_requests: tuple[PullRequestFact, ...]
+    open_pull_requests: tuple[PullRequestFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StaleFacts:
+    """A branch's activity and everything that speaks for keeping it.
+
+    `merged_by` is pull_request, ancestry, equivalence or empty. `behind_default` counts commits of
+    the default branch that the branch lacks; None when unknown.
+    """
+
+    place: Place
+    branch_class: str
+    default_branch: str
+    observed_head: str | None
+    last_activity_at: datetime | None
+    merged_by: str
+    behind_default: int | None
+    pull_requests_from: tuple[PullRequestFact, ...]
+    pull_requests_onto: tuple[PullRequestFact, ...]
+    leases: tuple[LeaseFact, ...]
+    running_runs: tuple[RunFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateFact:
+    """The newest result of a gate at a commit."""
+
+    context: str
+    sha: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRunFacts:
+    """What shows that a branch is under governance, and the run records that it has."""
+
+    place: Place
+    branch_class: str
+    observed_head: str | None
+    governed_head: str | None
+    head_changed_at: datetime
+    runs: tuple[RunFact, ...]
+    leases: tuple[LeaseFact, ...]
+    gates: tuple[GateFact, ...]
+    pull_requests: tuple[PullRequestFact, ...]
+    base_classes: tuple[tuple[str, str], ...]
+    """(base branch, its class) of those pull requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRenewalFacts:
+    """A held lease and the signs of life behind it."""
+
+    place: Place
+    lease_id: str
+    holder: str
+    acquired_at: datetime
+    expires_at: datetime
+    max_expires_at: datetime
+    ttl_seconds: int
+    last_heartbeat_at: datetime
+    run_id: str
+    run_status: str
+    run_last_heartbeat_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFact:
+    """A finding of the branch as it stands."""
+
+    finding_id: int
+    fingerprint: str
+    check_kind: str
+    stable_class: str
+    state: str
+    severity: str
+    alerting: bool
+    rule_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFact:
+    """The alert of a finding as it stands."""
+
+    fingerprint: str
+    state: str
+    severity: str
+    state_digest: str
+    acknowledged_state_digest: str
+    acknowledge_expires_at: datetime | None
+    snoozed_until: datetime | None
+    opened_at: datetime
+    escalation_step: int
+    next_escalation_at: datetime | None
+    ladder: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """Findings and alerts of one branch, with the heads that an acknowledgement is bound to."""
+
+    place: Place
+    governed_head: str | None
+    observed_head: str | None
+    findings: tuple[FindingFact, ...]
+    alerts: tuple[AlertFact, ...]

@@ -1,0 +1,79 @@
+"""What the evaluators answer: decisions with the rule hits and findings behind them; pure."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Inputs = tuple[tuple[str, str], ...]
+"""Named values as text, in a fixed order."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """One rule that applied: its id, its weight (0-100), and what it looked at."""
+
+    rule: str
+    weight: int
+    inputs: Inputs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingDraft:
+    """A disagreement as an evaluator states it; storing it is somebody else's work."""
+
+    stable_class: str
+    severity: str
+    alerting: bool
+    rule_hits: tuple[RuleHit, ...]
+    summary: str
+    recommendation: str
+    command: str
+    expected: Inputs
+    actual: Inputs
+    run_id: str | None = None
+    lease_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a check decided.
+
+    `decision` is one word of the check's own vocabulary; `stable_class` classifies the state.
+    `defer_until`: not yet time to decide, come back then. `clean` says that the check found
+    nothing: open findings of it count this as evidence. A check that could not tell is not clean.
+    """
+
+    decision: str
+    stable_class: str
+    clean: bool
+    findings: tuple[FindingDraft, ...] = ()
+    defer_until: datetime | None = None
+    advance_to: str | None = None
+    advance_run_ids: tuple[str, ...] = ()
+    renew_until: datetime | None = None
+    reason: str = ""
+    alert_acts: tuple["AlertAct", ...] = field(default=())
+
+    @property
+    def severity(self) -> str:
+        """The severity of the worst finding, or the empty string."""
+        order = ("critical", "high", "medium", "low", "info")
+        found = {draft.severity for draft in self.findings}
+        return next((level for level in order if level in found), "")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertAct:
+    """One thing to do about an alert.
+
+    `act`: open, reopen, update, void_acknowledgement, expire_acknowledgement, end_snooze, escalate
+    or resolve.
+    """
+
+    act: str
+    fingerprint: str
+    severity: str = ""
+    state_digest: str = ""
+    role: str = ""
+    step: int = 0
+    next_escalation_at: datetime | None = None
+    reason: str = ""

@@ -1,0 +1,121 @@
+"""What moved between the heads we knew and the heads the remote has; pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciliation.domain.facts import Place
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedMove:
+    """A branch move as a webhook announced it; `before` None also when the host does not say."""
+
+    branch: str
+    before: str | None
+    after: str | None
+    pusher: str
+    announced_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMove:
+    """A branch whose remote head is no longer the one we knew.
+
+    `ordinal` counts the moves of the branch. `announced_by` is webhook when an announcement named
+    this very head, else what asked for the observation: sweep or manual.
+    """
+
+    branch: str
+    before: str | None
+    after: str | None
+    ordinal: int
+    announced_by: str
+    pusher: str
+    announced_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationFacts:
+    """One reading of a repository's heads and what differs from what we knew."""
+
+    place: Place
+    default_branch: str
+    heads_count: int
+    heads_digest: str
+    previous_digest: str
+    moves: tuple[HeadMove, ...]
+    late_announcements: tuple[AnnouncedMove, ...]
+    """Announcements of heads that an earlier observation saw before their webhook came."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHead:
+    """The head we last saw of a branch (None: it was gone) and how often it had moved."""
+
+    head: str | None
+    head_changes: int
+    pusher: str
+    announced_by: str
+
+
+def moves_between(
+    known: Mapping[str, KnownHead],
+    observed: Mapping[str, str],
+    *,
+    announced: Iterable[AnnouncedMove],
+    unannounced_are: str,
+) -> tuple[HeadMove, ...]:
+    """Return every branch whose head differs, sorted by name in code-point order.
+
+    A move is announced by a webhook when the newest announcement for its branch named the head
+    that is there now. `unannounced_are` is `sweep` or `manual`.
+    """
+    newest = _newest_by_branch(announced)
+    moves = []
+    for branch in sorted(known.keys() | observed.keys()):
+        before = known[branch].head if branch in known else None
+        after = observed.get(branch)
+        if before == after:
+            continue
+        call = newest.get(branch)
+        is_announced = call is not None and call.after == after
+        moves.append(
+            HeadMove(
+                branch=branch,
+                before=before,
+                after=after,
+                ordinal=(known[branch].head_changes if branch in known else 0) + 1,
+                announced_by="webhook" if is_announced else unannounced_are,
+                pusher=call.pusher if call is not None and is_announced else "",
+                announced_at=call.announced_at if call is not None and is_announced else None,
+            )
+        )
+    return tuple(moves)
+
+
+def late_announcements(
+    known: Mapping[str, KnownHead],
+    observed: Mapping[str, str],
+    *,
+    announced: Iterable[AnnouncedMove],
+) -> tuple[AnnouncedMove, ...]:
+    """Return announcements of a head that we saw before they came, and had no pusher for."""
+    newest = _newest_by_branch(announced)
+    return tuple(
+        call
+        for branch, call in sorted(newest.items())
+        if branch in known
+        and known[branch].head == observed.get(branch) == call.after
+        and known[branch].announced_by != "webhook"
+        and known[branch].head_changes > 0
+    )
+
+
+def _newest_by_branch(announced: Iterable[AnnouncedMove]) -> dict[str, AnnouncedMove]:
+    newest: dict[str, AnnouncedMove] = {}
+    for call in announced:
+        # Later deliveries come later in the iteration; at equal times the last one counts.
+        if call.branch not in newest or newest[call.branch].announced_at <= call.announced_at:
+            newest[call.branch] = call
+    return newest

@@ -1,0 +1,79 @@
+"""Decides whether a lease is renewed, left to run, or expired; reads facts only.
+
+Renewal needs proof of life, else a crashed agent would hold its branch for ever.
+Source: specification, "Renew expiring SCCL leases for active operations".
+"""
+
+from datetime import datetime, timedelta
+
+from governance.domain.policy import Mode, Policy
+from reconciliation.domain.facts import LeaseRenewalFacts
+from reconciliation.domain.findings import Decision, FindingDraft
+from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+
+
+def proof_of_life(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> str:
+    """Return what proves that the holder is alive: `heartbeat`, `running_run` or nothing.
+
+    A running run proves life by its own heartbeat; a run that stopped sending any is dead.
+    """
+    since = now - timedelta(seconds=policy.lease.heartbeat_seconds)
+    if facts.run_status == "running" and (facts.run_last_heartbeat_at or since) > since:
+        return "running_run"
+    if facts.run_status in {"", "running"} and facts.last_heartbeat_at > since:
+        return "heartbeat"
+    return ""
+
+
+def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> Decision:
+    """Return `wait`, `renew`, `expire` or `expire_at_cap`.
+
+    A lease is due when at most 1/n of its TTL is left. It is renewed by a full TTL, never beyond
+    its total-life cap. Without proof of life it is left alone until it expires, then ended.
+    """
+    ttl = timedelta(seconds=facts.ttl_seconds)
+    left = facts.expires_at - now
+    if left > ttl / policy.lease.renew_at_ttl_fraction:
+        return Decision("wait", "held", clean=True, reason="not yet due")
+    life = proof_of_life(facts, policy, now)
+    until = min(now + ttl, facts.max_expires_at)
+    if life and until > facts.expires_at:
+        return Decision("renew", "held", clean=True, renew_until=until, reason=life)
+    if left > timedelta(0):
+        reason = "total-life cap reached" if life else "no proof of life"
+        return Decision(
+            "wait", "expiring", clean=False, defer_until=facts.expires_at, reason=reason
+        )
+    if life:
+        return _ended(facts, policy, "expire_at_cap", "lease.life_cap_reached")
+    return _ended(facts, policy, "expire", "lease.expired_without_life")
+
+
+def _ended(facts: LeaseRenewalFacts, policy: Policy, decision: str, rule: str) -> Decision:
+    stable_class = rule.removeprefix("lease.")
+    if policy.lease.mode is Mode.OFF:
+        return Decision(decision, stable_class, clean=True, reason="lease findings are off")
+    inputs = (("lease", facts.lease_id), ("holder", facts.holder), ("run", facts.run_id))
+    live = heard([hit(rule, policy, inputs=inputs)], policy, policy.lease.mode)
+    if not live:
+        return Decision(decision, stable_class, clean=True, reason="the rule is off")
+    ending = (
+        f", and its run {facts.run_id} was marked abandoned"
+        if facts.run_status == "running" and decision == "expire"
+        else ""
+    )
+    why = "reached its total-life cap" if decision == "expire_at_cap" else "showed no sign of life"
+    draft = FindingDraft(
+        stable_class=stable_class,
+        severity=severity_of(live),
+        alerting=is_alerting(live, policy, policy.lease.mode),
+        rule_hits=live,
+        summary=f"Lease {facts.lease_id} of {facts.holder} {why} and expired{ending}.",
+        recommendation="Check what the holder left on the branch, then acquire a new lease.",
+        command="",
+        expected=(("lease", "renewed by a living operation, or released"),),
+        actual=(("lease_state", "expired"), ("run_status", facts.run_status)),
+        run_id=facts.run_id or None,
+        lease_id=facts.lease_id,
+    )
+    return Decision(decision, stable_class, clean=False, findings=(draft,))

@@ -1,0 +1,158 @@
+"""Decides whether a branch under governance lacks a run record for its head; reads facts only.
+
+Source: specification, "Detect missing run records for branches/PRs with governance activity".
+"""
+
+from datetime import datetime, timedelta
+
+from governance.domain.policy import Mode, Policy, follows_naming
+from reconciliation.domain.facts import MissingRunFacts, PullRequestFact
+from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+
+Activity = tuple[str, str]
+"""What shows governance, and its reference: `("lease", "lease_a")`."""
+
+
+def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activity, ...]:
+    """Return every sign that the branch is under governance, sorted."""
+    required = set(policy.changes.required_gates)
+    labels = set(policy.changes.governance_labels)
+    governed_bases = {
+        name for name, kind in facts.base_classes if kind in {"default", "protected", "governed"}
+    }
+    signs: set[Activity] = {("lease", lease.lease_id) for lease in facts.leases}
+    signs |= {
+        ("gate", gate.context)
+        for gate in facts.gates
+        if gate.context in required and gate.sha == facts.observed_head
+    }
+    if follows_naming(policy.branches.naming, facts.place.branch):
+        signs.add(("branch_naming", policy.branches.naming))
+    for request in facts.pull_requests:
+        if request.state == "closed":
+            continue
+        signs |= {("label", label) for label in request.labels if label in labels}
+        if request.base_branch in governed_bases and request.state == "open":
+            signs.add(("pull_request", f"#{request.number} onto {request.base_branch}"))
+    return tuple(sorted(signs))
+
+
+def evaluate_missing_run(facts: MissingRunFacts, policy: Policy, now: datetime) -> Decision:
+    """Return `not_governed`, `recorded`, `grace` or `missing`.
+
+    The record of a head may still be in flight for `grace_seconds` after the head was seen. A run
+    that is still running on the branch counts as in flight for as long as it runs.
+    """
+    rules = policy.missing_run
+    if rules.mode is Mode.OFF:
+        return Decision("off", "off", clean=True, reason="missing_run is off")
+    merged = _merged_without_run(facts)
+    head_is_recorded = facts.observed_head is None or _is_recorded(facts, facts.observed_head)
+    activity = governance_activity(facts, policy)
+    if not merged and (head_is_recorded or not activity):
+        decision = "recorded" if activity else "not_governed"
+        return Decision(decision, decision, clean=True)
+    if not merged and any(run.status == "running" for run in facts.runs):
+        return Decision("running", "recorded", clean=True, reason="a run is still running")
+    until = facts.head_changed_at + timedelta(seconds=rules.grace_seconds)
+    if now < until:
+        return Decision("grace", "grace", clean=False, defer_until=until)
+    drafts = []
+    if activity and not head_is_recorded:
+        drafts.append(_head_finding(facts, activity, policy))
+    drafts += [_merge_finding(facts, request, policy) for request in merged[:1]]
+    live = tuple(draft for draft in drafts if draft is not None)
+    if not live:
+        return Decision("off", "missing", clean=True, reason="every rule that applies is off")
+    return Decision("missing", live[0].stable_class, clean=False, findings=live)
+
+
+def _is_recorded(facts: MissingRunFacts, sha: str) -> bool:
+    return any(run.head_sha == sha and run.status == "succeeded" for run in facts.runs)
+
+
+def _merged_without_run(facts: MissingRunFacts) -> list[PullRequestFact]:
+    governed = {name for name, kind in facts.base_classes if kind in {"default", "protected"}}
+    return sorted(
+        (
+            request
+            for request in facts.pull_requests
+            if request.state == "merged"
+            and request.head_branch == facts.place.branch
+            and request.base_branch in governed
+            and not _is_recorded(facts, request.head_sha)
+            and not _is_recorded(facts, request.merge_sha)
+        ),
+        key=lambda request: request.number,
+    )
+
+
+def _head_finding(
+    facts: MissingRunFacts, activity: tuple[Activity, ...], policy: Policy
+) -> FindingDraft | None:
+    shown = ", ".join(f"{kind} {reference}" for kind, reference in activity)
+    kinds = {kind for kind, _ in activity}
+    rule = "run.missing_under_lease" if "lease" in kinds else "run.missing_for_head"
+    hits = [hit(rule, policy, inputs=(("activity", shown),))]
+    head = facts.observed_head or ""
+    return _draft(
+        facts,
+        policy,
+        hits,
+        stable_class="missing_for_head",
+        summary=f"{facts.place.branch} is under governance ({shown}), but no run record has its"
+        f" head {head[:10]}.",
+        recommendation="Import or repeat the run that produced this head; if there was none, review"
+        " the change as ungoverned.",
+        actual=(("observed_head", head), ("activity", shown)),
+    )
+
+
+def _merge_finding(
+    facts: MissingRunFacts, request: PullRequestFact, policy: Policy
+) -> FindingDraft | None:
+    inputs = (("pull_request", f"#{request.number}"), ("onto", request.base_branch))
+    hits = [hit("run.missing_for_merge", policy, inputs=inputs)]
+    passed = {gate.context for gate in facts.gates if gate.state == "success"}
+    lacking = sorted(set(policy.changes.required_gates) - passed)
+    if lacking:
+        hits.append(hit("run.gates_missing", policy, inputs=(("gates", ", ".join(lacking)),)))
+    return _draft(
+        facts,
+        policy,
+        hits,
+        stable_class="merged_without_run",
+        summary=f"#{request.number} was merged onto {request.base_branch} without a run record.",
+        recommendation="Review the merge after the fact and record a run for it.",
+        actual=(("merge_sha", request.merge_sha), ("head_sha", request.head_sha)),
+    )
+
+
+def _draft(
+    facts: MissingRunFacts,
+    policy: Policy,
+    hits: list[RuleHit],
+    *,
+    stable_class: str,
+    summary: str,
+    recommendation: str,
+    actual: tuple[tuple[str, str], ...],
+) -> FindingDraft | None:
+    live = heard(hits, policy, policy.missing_run.mode)
+    if not live:
+        return None
+    lease_id = min((lease.lease_id for lease in facts.leases), default=None)
+    return FindingDraft(
+        stable_class=stable_class,
+        severity=severity_of(live),
+        alerting=is_alerting(live, policy, policy.missing_run.mode),
+        rule_hits=live,
+        summary=summary,
+        recommendation=recommendation,
+        command="",
+        expected=(("run_record", "one that ends at this head"),),
+        actual=actual,
+        run_id=None,
+        lease_id=lease_id,
+    )

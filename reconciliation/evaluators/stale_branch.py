@@ -1,0 +1,137 @@
+"""Decides whether a branch is stale and may be recommended for retirement; reads facts only.
+
+Never the default or a protected branch, whatever else is true: a stale bot that proposes the
+default branch is a famous bug. Source: specification, "Detect stale branches and surface
+retirement recommendations".
+"""
+
+from datetime import datetime
+
+from governance.domain.policy import Mode, Policy, matching
+from reconciliation.domain.facts import StaleFacts
+from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+from reconciliation.evaluators.wording import retirement_wording
+
+
+def exemption(facts: StaleFacts, policy: Policy) -> str:
+    """Return the first reason to keep the branch, or the empty string."""
+    branch = facts.place.branch
+    if facts.observed_head is None:
+        return "gone"
+    if branch == facts.default_branch or facts.branch_class == "default":
+        return "default_branch"
+    if facts.branch_class == "protected":
+        return "protected_branch"
+    if branch.startswith("gh-readonly-queue/"):
+        return "merge_queue"
+    if matching(policy.branches.keep, branch):
+        return "keep_list"
+    if any(request.state == "open" for request in facts.pull_requests_from):
+        return "open_pull_request_from"
+    if any(request.state == "open" for request in facts.pull_requests_onto):
+        return "open_pull_request_onto"
+    if facts.leases:
+        return "live_lease"
+    if facts.running_runs:
+        return "running_run"
+    if facts.last_activity_at is None:
+        return "activity_unknown"
+    return ""
+
+
+def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> Decision:
+    """Return `exempt`, `active`, `notice` or `recommend_retirement`.
+
+    Idle means `idle_days` without activity; the recommendation comes after `notice_days` more.
+    A branch in use that lies too far behind the default branch gets a `stale_base` finding.
+    """
+    rules = policy.stale_branch
+    if rules.mode is Mode.OFF:
+        return Decision("off", "active", clean=True, reason="stale_branch is off")
+    reason = exemption(facts, policy)
+    idle_days = _idle_days(facts, now)
+    if reason or facts.last_activity_at is None:
+        return _with_stale_base(facts, policy, "exempt", reason)
+    if idle_days < rules.idle_days:
+        return _with_stale_base(facts, policy, "active", "")
+    stable_class = "merged" if facts.merged_by else "unmerged"
+    if idle_days < rules.idle_days + rules.notice_days:
+        hits = [hit("stale.notice", policy, inputs=(("sub_class", stable_class),))]
+        return _decide("notice", stable_class, hits, facts, policy, idle_days)
+    hits = [hit(f"stale.idle_{stable_class}", policy, inputs=(("merged_by", facts.merged_by),))]
+    return _decide("recommend_retirement", stable_class, hits, facts, policy, idle_days)
+
+
+def _decide(
+    decision: str,
+    stable_class: str,
+    hits: list[RuleHit],
+    facts: StaleFacts,
+    policy: Policy,
+    idle_days: int,
+) -> Decision:
+    mode = policy.stale_branch.mode
+    live = heard(hits, policy, mode)
+    if not live:
+        return Decision("off", stable_class, clean=True, reason="every rule that applies is off")
+    words = retirement_wording(facts, idle_days=idle_days, merged=bool(facts.merged_by))
+    merged = [one.number for one in facts.pull_requests_from if one.state == "merged"]
+    draft = FindingDraft(
+        stable_class=stable_class,
+        severity=severity_of(live),
+        alerting=is_alerting(live, policy, mode),
+        rule_hits=live,
+        summary=words.summary,
+        recommendation=words.recommendation,
+        command=words.command,
+        expected=(("activity_within_days", str(policy.stale_branch.idle_days)),),
+        actual=(
+            ("head_sha", facts.observed_head or ""),
+            ("merged_by", facts.merged_by),
+            ("merged_pull_requests", ", ".join(f"#{number}" for number in sorted(merged))),
+            ("behind_default", _number(facts.behind_default)),
+            ("idle_days", str(idle_days)),
+        ),
+    )
+    return Decision(decision, stable_class, clean=False, findings=(draft,))
+
+
+def _with_stale_base(facts: StaleFacts, policy: Policy, decision: str, reason: str) -> Decision:
+    behind, limit = facts.behind_default, policy.stale_branch.stale_base_commits
+    in_use = bool(
+        facts.leases
+        or facts.running_runs
+        or [one for one in facts.pull_requests_from if one.state == "open"]
+        or facts.branch_class == "governed"
+    )
+    never = reason in {"gone", "default_branch", "protected_branch", "merge_queue", "keep_list"}
+    if never or not in_use or behind is None or behind <= limit:
+        return Decision(decision, "active", clean=True, reason=reason)
+    inputs = (("behind", str(behind)), ("limit", str(limit)))
+    live = heard(
+        [hit("stale.base_behind", policy, inputs=inputs)], policy, policy.stale_branch.mode
+    )
+    if not live:
+        return Decision(decision, "active", clean=True, reason=reason)
+    branch = facts.place.branch
+    draft = FindingDraft(
+        stable_class="stale_base",
+        severity=severity_of(live),
+        alerting=is_alerting(live, policy, policy.stale_branch.mode),
+        rule_hits=live,
+        summary=f"{branch} lacks {behind} commits of {facts.default_branch}.",
+        recommendation=f"Bring {facts.default_branch} into it before work goes on.",
+        command=f"git fetch origin && git rebase origin/{facts.default_branch}",
+        expected=(("behind_at_most", str(limit)),),
+        actual=(("behind_default", str(behind)), ("head_sha", facts.observed_head or "")),
+    )
+    return Decision("sync_base", "stale_base", clean=False, findings=(draft,), reason=reason)
+
+
+def _idle_days(facts: StaleFacts, now: datetime) -> int:
+    return 0 if facts.last_activity_at is None else max(0, (now - facts.last_activity_at).days)
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,118 @@
+"""Says decisions in words, with the exact command a person could run; decides nothing."""
+
+import shlex
+from dataclasses import dataclass
+
+from reconciliation.domain.facts import HeadFacts, StaleFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a finding says: what is, what to do, and what to run."""
+
+    summary: str
+    recommendation: str
+    command: str = ""
+
+
+def short(sha: str | None) -> str:
+    """Return the first 10 digits of an object id, or `nothing`."""
+    return sha[:10] if sha else "nothing"
+
+
+def head_drift_wording(facts: HeadFacts, drift_class: str) -> Wording:
+    """Return the wording of a drift class."""
+    branch, governed, observed = (
+        facts.place.branch,
+        short(facts.governed_head),
+        short(facts.observed_head),
+    )
+    ref = f"refs/heads/{branch}"
+    restore = _command(
+        "push",
+        f"--force-with-lease={ref}:{facts.observed_head or ''}",
+        "origin",
+        f"{facts.governed_head}:{ref}",
+    )
+    if drift_class == "fast_forward":
+        count = "commits" if facts.ahead is None else f"{facts.ahead} commit{_s(facts.ahead)}"
+        return Wording(
+            f"{branch} moved {count} ahead of its governed snapshot, {governed} → {observed},"
+            " without run records that cover them.",
+            "Record the run that made them, or review the commits and accept this head.",
+            _command("log", "--oneline", f"{facts.governed_head}..{facts.observed_head}"),
+        )
+    if drift_class == "rewound":
+        return Wording(
+            f"{branch} was reset backwards from {governed} to {observed}.",
+            "Restore the governed head, or accept the reset with a reason.",
+            restore,
+        )
+    if drift_class == "rewritten":
+        return Wording(
+            f"The history of {branch} was rewritten: {governed} is no longer part of {observed}.",
+            "Compare both histories, then restore the governed head or accept the rewrite.",
+            restore,
+        )
+    if drift_class == "unrelated":
+        return Wording(
+            f"{branch} was replaced by a history that shares no commit with {governed}.",
+            "Treat this as hostile until explained; restore the governed head.",
+            restore,
+        )
+    if drift_class == "deleted":
+        return Wording(
+            f"{branch} is gone from the remote; its governed snapshot is {governed}.",
+            "Restore the branch, or accept the deletion with a reason.",
+            _command("push", "origin", f"{facts.governed_head}:{ref}"),
+        )
+    if drift_class == "recreated":
+        return Wording(
+            f"{branch} was deleted and came back as {observed}; governance knows {governed}.",
+            "Review where the new head comes from, then accept or restore.",
+            restore,
+        )
+    if drift_class == "created":
+        return Wording(
+            f"{branch} is new on the remote at {observed} and has no governed snapshot.",
+            "Record the run that created it, or accept this head as its first snapshot.",
+        )
+    return Wording(
+        f"{branch} moved from {governed} to {observed}, and how they relate cannot be told"
+        + (f": {facts.relation_reason}." if facts.relation_reason else "."),
+        "Fetch both heads where they still exist and compare them before accepting anything.",
+    )
+
+
+def retirement_wording(facts: StaleFacts, *, idle_days: int, merged: bool) -> Wording:
+    """Return the wording of a recommendation to retire a branch."""
+    branch, head = facts.place.branch, facts.observed_head or ""
+    how = {
+        "pull_request": "its pull request is merged",
+        "ancestry": "all of its commits are in the default branch",
+        "equivalence": "the default branch holds the same change",
+    }.get(facts.merged_by, "its commits are nowhere else")
+    return Wording(
+        f"{branch} has been idle for {idle_days} days and {how}.",
+        (
+            "Retire it; nothing is lost."
+            if merged
+            else "Ask its author; retire it only when its commits are not needed."
+        )
+        + f" Restore it any time with: {_command('push', 'origin', f'{head}:refs/heads/{branch}')}",
+        _command(
+            "push",
+            f"--force-with-lease=refs/heads/{branch}:{head}",
+            "origin",
+            "--delete",
+            f"refs/heads/{branch}",
+        ),
+    )
+
+
+def _command(*arguments: str) -> str:
+    return shlex.join(("git", *arguments))
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

@@ -1,0 +1,56 @@
+"""Asks django-q2 to run a drain; a lost, doubled or reordered wake-up costs latency only.
+
+The wake-up is a row in django-q2's ORM broker, written in the caller's transaction. Its `lock` is
+when it becomes visible. One that becomes visible a little later than now already covers whoever
+commits before then, so a burst of deliveries shares a few rows.
+"""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection
+from django_q.humanhash import uuid
+from django_q.signing import SignedPackage
+
+from audit.setwise import database_time
+
+DRAIN = "reconciliation.tasks.drain"
+_MARGIN = timedelta(milliseconds=50)
+_INSERT = (
+    "INSERT INTO django_q_ormq (key, payload, lock) SELECT %s, %s, {when}"
+    " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq"
+    " WHERE key = %s AND lock >= {when} AND lock <= {until})"
+)
+
+
+def wake_statement(due: datetime) -> tuple[str, list[object]]:
+    """Return the statement that puts a wake-up for `due` unless one near it is waiting."""
+    cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
+    name: str = settings.Q_CLUSTER["name"]
+    at = database_time(connection, due)
+    until = database_time(connection, due + 4 * _MARGIN)
+    return _INSERT.format(when=cast, until=cast), [name, _payload(due), at, name, at, until]
+
+
+def wake(due: datetime) -> None:
+    """Ask for a drain at `due` (at once, for a moment that has passed)."""
+    statement, params = wake_statement(due + _MARGIN)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def _payload(due: datetime) -> str:
+    name, identifier = uuid()
+    # save=False: nobody reads the result of a wake-up, and saving it costs more than sending it.
+    task = {
+        "id": identifier,
+        "name": name,
+        "func": DRAIN,
+        "args": (),
+        "kwargs": {},
+        "started": due,
+        "save": False,
+        "ack_failure": True,
+    }
+    packed: str = SignedPackage.dumps(task)
+    return packed
