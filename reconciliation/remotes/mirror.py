@@ -1,0 +1,213 @@
+"""Keep one bare mirror per repository on disk: make it, lock it, mend it, tidy it.
+
+A mirror holds commits, the few trees somebody asked about, and no files' contents. Heads are kept
+as `refs/kept/<oid>`: a name that says what it holds cannot clash (branch `a` gone, `a/b` come) and
+keeps a head that was force-pushed away comparable. What is fetched, and from where, is not known
+here, and nothing of it is written into the mirror's configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reconciliation.remotes.base import RemoteRefused, RemoteUnavailable
+from reconciliation.remotes.git import Call, Git, GitTimedOut, run_git
+from reconciliation.remotes.locks import locked
+
+KEPT = "refs/kept/"
+# Tells git that missing trees and files are no damage. Given per call, so that plain reads do
+# not even think of fetching: with it in the mirror's own configuration they would stop instead.
+PARTIAL = {"remote.origin.promisor": "true", "remote.origin.partialclonefilter": "tree:0"}
+
+_MIRROR_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_MANY_PACKS = 40
+_MANY_LOOSE_REFS = 500
+_REFS_PER_PROCESS = 5000
+_GRAPH_WORTHY_BYTES = 64 * 1024
+_TIDY_TIMEOUT_FACTOR = 5
+
+
+class Mirror:
+    """The mirror of one repository below `root`; `git_dir` is what git processes work on."""
+
+    def __init__(self, git: Git, root: Path, key: str, *, lock_timeout_seconds: float) -> None:
+        if not _MIRROR_KEY.fullmatch(key):
+            raise RemoteRefused(f"mirror key {key[:40]!r} is no plain directory name")
+        self._git = git
+        self._folder = root / key
+        self._repository = self._folder / "mirror.git"
+        self._in_use = self._folder / "in-use"
+        self._lock_timeout_seconds = lock_timeout_seconds
+
+    @property
+    def git_dir(self) -> str:
+        """Return the path for GIT_DIR."""
+        return str(self._repository)
+
+    @property
+    def exists(self) -> bool:
+        """Say whether there is anything to read yet."""
+        return (self._repository / "HEAD").is_file()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep writers out for the block."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._lock_path, exclusive=False, timeout_seconds=self._lock_timeout_seconds):
+            yield
+
+    @contextlib.contextmanager
+    def writing(self, *, object_format: str) -> Iterator[MirrorWriter]:
+        """Keep everybody out for the block, over a mirror that exists and has this format.
+
+        A marker tells the next writer that this one did not end well (it was killed); then what
+        git leaves behind in that case is swept away first.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(
+            self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
+        ) as lock:
+            if self._in_use.exists():
+                self._sweep_leftovers()
+            self._in_use.touch()
+            if not self._is_usable(object_format):
+                self._create(object_format)
+            yield MirrorWriter(self._git, self._repository, lock)
+            self._in_use.unlink(missing_ok=True)
+
+    def rebuild_if_damaged(self, *, tips: Collection[str] = ()) -> bool:
+        """Set a mirror aside whose commits cannot all be read; say whether that was so.
+
+        Looks at the history of the kept heads and of `tips`.
+        At most one damaged mirror is kept, for a person to look at.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds):
+            if not self.exists or self._is_sound(tips):
+                return False
+            self._set_aside()
+            return True
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._folder / "lock"
+
+    def _is_usable(self, object_format: str) -> bool:
+        """Look at the few files without which nothing works; cheap, as it runs before each write.
+
+        A shallow mirror lies about ancestry, so it is not usable.
+        """
+        if not self.exists or (self._repository / "shallow").exists():
+            return False
+        config = self._repository / "config"
+        text = config.read_text("utf-8", "replace").lower() if config.is_file() else ""
+        is_sha256 = "objectformat = sha256" in text
+        return "bare = true" in text and is_sha256 == (object_format == "sha256")
+
+    def _is_sound(self, tips: Collection[str]) -> bool:
+        """Walk all commits from the objects themselves, not from the commit-graph's copy."""
+        stdin = "".join(f"{oid}\n" for oid in sorted(tips)).encode()
+        call = Call(git_dir=self.git_dir, stdin=stdin, config={"core.commitGraph": "false"})
+        walk = run_git(self._git, "rev-list", "--count", "--all", "--stdin", call=call)
+        return walk.status == 0
+
+    def _create(self, object_format: str) -> None:
+        if self._repository.exists():
+            self._set_aside()
+        arguments = ("--bare", "--quiet", "--template=", "--initial-branch=none")
+        result = run_git(
+            self._git,
+            "init",
+            *arguments,
+            f"--object-format={object_format}",
+            "--end-of-options",
+            self.git_dir,
+            call=Call(),
+        )
+        if result.status != 0:
+            raise RemoteUnavailable(f"cannot make a mirror in {self._folder}: {result.stderr}")
+
+    def _set_aside(self) -> None:
+        aside = self._folder / "damaged.git"
+        shutil.rmtree(aside, ignore_errors=True)
+        self._repository.rename(aside)
+
+    def _sweep_leftovers(self) -> None:
+        """Remove lock files and half-written packs. Nobody owns them: we hold the only lock."""
+        for leftover in self._repository.rglob("*.lock"):
+            leftover.unlink(missing_ok=True)
+        for leftover in self._repository.glob("objects/**/tmp_*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+class MirrorWriter:
+    """What may be done to a mirror while its lock is held."""
+
+    def __init__(self, git: Git, repository: Path, lock: int) -> None:
+        self._git = git
+        self._repository = repository
+        self._lock = lock
+        self._bytes_at_start = self._pack_bytes()
+
+    def call(self, *, stdin: bytes = b"", config: Mapping[str, str] | None = None) -> Call:
+        """Return a call on this mirror that keeps the lock for as long as its process lives."""
+        return Call(
+            git_dir=str(self._repository),
+            stdin=stdin,
+            config=config or {},
+            keep_open=(self._lock,),
+        )
+
+    def finish(self) -> None:
+        """After a fetch: speed up ancestry if there is much new, tidy if there are many pieces."""
+        if self._pack_bytes() - self._bytes_at_start > _GRAPH_WORTHY_BYTES:
+            self._write_commit_graph()
+        if len(self._packs()) > _MANY_PACKS or self._has_many_loose_refs():
+            # Tidiness may wait: if there is no time for it now, the next writer tries again.
+            with contextlib.suppress(GitTimedOut):
+                self._tidy()
+
+    def _packs(self) -> list[Path]:
+        return list(self._repository.glob("objects/pack/*.pack"))
+
+    def _pack_bytes(self) -> int:
+        return sum(pack.stat().st_size for pack in self._packs())
+
+    def _has_many_loose_refs(self) -> bool:
+        kept = self._repository / KEPT
+        return kept.is_dir() and sum(1 for _ in kept.iterdir()) > _MANY_LOOSE_REFS
+
+    def _write_commit_graph(self) -> None:
+        """Never with --changed-paths: in a mirror without trees that fetches them one by one."""
+        run_git(self._git, "commit-graph", "write", "--reachable", "--split", call=self.call())
+
+    def _tidy(self) -> None:
+        """Make one pack of many, one file of many refs, and drop refs that other refs imply."""
+        patient = replace(
+            self._git, timeout_seconds=self._git.timeout_seconds * _TIDY_TIMEOUT_FACTOR
+        )
+        self._write_commit_graph()
+        self._drop_implied_refs(patient)
+        run_git(patient, "pack-refs", "--all", "--prune", call=self.call())
+        run_git(patient, "repack", "-a", "-d", "-q", call=self.call(config=PARTIAL))
+
+    def _drop_implied_refs(self, git: Git) -> None:
+        """A kept head that is an ancestor of another kept head stays reachable without its ref."""
+        listing = run_git(git, "for-each-ref", "--format=%(objectname)", KEPT, call=self.call())
+        oids = listing.stdout.decode().split()
+        for start in range(0, len(oids), _REFS_PER_PROCESS):
+            batch = oids[start : start + _REFS_PER_PROCESS]
+            tips = run_git(git, "merge-base", "--independent", *batch, call=self.call())
+            if tips.status != 0 or tips.stderr:
+                return  # something is missing: then every ref counts
+            implied = set(batch) - set(tips.stdout.decode().split())
+            commands = "".join(f"delete {KEPT}{oid}\n" for oid in sorted(implied))
+            run_git(git, "update-ref", "--stdin", call=self.call(stdin=commands.encode()))
