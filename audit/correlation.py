@@ -1,4 +1,4 @@
-"""The correlation id: made at an edge, carried through one thread of work, read by log and audit."""
+"""The correlation id: made at an edge, carried through a thread of work, read by log and audit."""
 
 import re
 import secrets

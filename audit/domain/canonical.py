@@ -14,7 +14,8 @@ def canonical_json(value: Any) -> str:
     their text is not portable. Datetimes are written in UTC with microseconds.
 
     Raises:
-        TypeError: a float, or a value that JSON does not know.
+        TypeError: a float, a key that is no text, or a value that JSON does not know.
+        ValueError: a naive datetime.
     """
     _refuse_floats(value)
     return json.dumps(
@@ -38,9 +39,10 @@ def utc_text(moment: datetime) -> str:
     Raises:
         ValueError: the datetime is naive, so its instant is unknown.
     """
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise ValueError(f"naive datetime {moment!r}: attach a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it leaves years before 1000 unpadded on some platforms.
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _as_text(value: object) -> str:

@@ -98,15 +98,24 @@ def first_break(
     `rows` are `(seq, prev_hash, body, hash)` in ascending order. Comparing with the head row is
     what shows entries cut off at the end; a gap shows entries cut out of the middle.
     """
-    seq, prev_hash = 0, GENESIS
-    for row_seq, row_prev, body, digest in rows:
-        if row_seq != seq + 1:
-            return Break(tenant, seq + 1, f"entry {seq + 1} is missing, next is {row_seq}")
-        if row_prev != prev_hash:
-            return Break(tenant, row_seq, "does not continue the entry before it")
-        if link_hash(row_prev, body) != digest:
-            return Break(tenant, row_seq, "content does not match its hash")
-        seq, prev_hash = row_seq, digest
-    if (seq, prev_hash) != (head.seq, head.hash):
-        return Break(tenant, seq + 1, f"chain ends at {seq}, its head says {head.seq}")
+    place = Head(tenant)
+    for row in rows:
+        problem = problem_at(place, row)
+        if problem:
+            return Break(tenant, place.seq + 1, problem)
+        place = Head(tenant, row[0], row[3])
+    if (place.seq, place.hash) != (head.seq, head.hash):
+        return Break(tenant, place.seq + 1, f"chain ends at {place.seq}, its head says {head.seq}")
     return None
+
+
+def problem_at(place: Head, row: tuple[int, str, str, str]) -> str:
+    """Return why `row` cannot follow `place`, or the empty string when it does."""
+    seq, prev_hash, body, digest = row
+    if seq != place.seq + 1:
+        return f"entry {place.seq + 1} is missing, next is {seq}"
+    if prev_hash != place.hash:
+        return "does not continue the entry before it"
+    if link_hash(prev_hash, body) != digest:
+        return "content does not match its hash"
+    return ""

@@ -12,7 +12,7 @@ class ActorKind(StrEnum):
 
     SYSTEM = "system"
     USER = "user"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105 - a kind of actor, not a secret
     HOST = "host"
 
 

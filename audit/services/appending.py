@@ -1,11 +1,11 @@
 """The one writer of the trail: appends entries in the caller's transaction; decides nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from django.db import connection
 
-from audit.domain.chain import Break, Head, Link, extend, first_break
+from audit.domain.chain import GENESIS, Head, Link, extend
 from audit.domain.entries import Entry
 from audit.models import AuditEntry, ChainHead
 from audit.setwise import Columns, insert_rows, rows_source
@@ -30,6 +30,8 @@ _ENTRY_COLUMNS: Columns = {
     "prev_hash": "text",
     "hash": "text",
 }
+_HEADS = ChainHead._meta.db_table
+_HEAD_COLUMNS: Columns = {"tenant": "text", "seq": "bigint", "hash": "text"}
 
 
 class NotInTransaction(Exception):
@@ -41,7 +43,8 @@ def append(entries: Sequence[Entry]) -> list[Link]:
 
     One lock, one insert and one update whatever the number of entries and tenants. The chain head
     is locked rather than the last entry: under READ COMMITTED a waiter on the last entry would
-    wake with an outdated place. Heads are locked in tenant order, so batches cannot deadlock.
+    wake with an outdated place. Heads are locked in tenant order, so batches cannot deadlock; a
+    transaction that calls this twice should do so in tenant order, too.
 
     Raises:
         NotInTransaction: call it inside the `atomic()` block of the act that it records.
@@ -74,57 +77,31 @@ def append_one(entry: Entry) -> Link:
     return append([entry])[0]
 
 
-def verify(tenant: str) -> Break | None:
-    """Recompute one tenant's chain from its first entry and return its first break, or None.
-
-    Reads in one snapshot with the head, in chunks, so memory does not grow with the chain.
-    """
-    row = ChainHead.objects.filter(tenant=tenant).values_list("seq", "hash").first()
-    head = Head(tenant, *row) if row else Head(tenant)
-    broken = first_break(tenant, _chain_rows(tenant, up_to=head.seq), head=head)
-    if broken is not None:
-        return broken
-    beyond = AuditEntry.objects.filter(tenant=tenant, seq__gt=head.seq).order_by("seq")
-    # Entries may be appended while we read: only one that the head row does not know *now* is bad.
-    newest = ChainHead.objects.filter(tenant=tenant).values_list("seq", flat=True).first() or 0
-    stray = beyond.filter(seq__gt=newest).values_list("seq", flat=True).first()
-    if stray is not None:
-        return Break(tenant, stray, f"entry {stray} lies beyond the head at {newest}")
-    return None
-
-
-def _chain_rows(tenant: str, *, up_to: int) -> Iterator[tuple[int, str, str, str]]:
-    rows = AuditEntry.objects.filter(tenant=tenant, seq__lte=up_to).order_by("seq")
-    yield from rows.values_list("seq", "prev_hash", "body", "hash").iterator(chunk_size=5000)
-
-
 def _lock_heads(tenants: Sequence[str]) -> dict[str, Head]:
-    found = _read_heads(tenants)
-    missing = [tenant for tenant in tenants if tenant not in found]
-    if missing:
-        ChainHead.objects.bulk_create(
-            [ChainHead(tenant=tenant, seq=0, hash=Head(tenant).hash) for tenant in missing],
-            ignore_conflicts=True,
-        )
-        found |= _read_heads(missing)
-    return found
+    """Lock the heads of `tenants`, sorted, making those that are new; one statement for both.
 
-
-def _read_heads(tenants: Sequence[str]) -> dict[str, Head]:
-    rows = ChainHead.objects.select_for_update().filter(tenant__in=tenants).order_by("tenant")
-    return {head[0]: Head(*head) for head in rows.values_list("tenant", "seq", "hash")}
+    An upsert that changes nothing, because "lock what is there, then make the rest" takes the
+    locks of a new tenant out of order, and two such batches can deadlock.
+    """
+    rows = insert_rows(
+        connection,
+        _HEADS,
+        _HEAD_COLUMNS,
+        [(tenant, 0, GENESIS) for tenant in tenants],
+        on_conflict=f"(tenant) DO UPDATE SET seq = {_HEADS}.seq",
+        returning="tenant, seq, hash",
+    )
+    return {tenant: Head(tenant, seq, digest) for tenant, seq, digest in rows}
 
 
 def _move_heads(heads: Sequence[Head]) -> None:
-    columns = {"tenant": "text", "seq": "bigint", "hash": "text"}
     source, params = rows_source(
-        connection, columns, [(head.tenant, head.seq, head.hash) for head in heads]
+        connection, _HEAD_COLUMNS, [(head.tenant, head.seq, head.hash) for head in heads]
     )
-    table = ChainHead._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} SET seq = v.seq, hash = v.hash"
-            f" FROM {source} AS v WHERE {table}.tenant = v.tenant",
+            f"UPDATE {_HEADS} SET seq = v.seq, hash = v.hash"  # noqa: S608 - a constant name
+            f" FROM {source} AS v WHERE {_HEADS}.tenant = v.tenant",
             params,
         )
 
