@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
@@ -70,6 +70,7 @@ class GitServer(ThreadingHTTPServer):
         self.switches = Switches()
         self.seen: list[SeenRequest] = []
         self.remember = remember
+        self.during: Callable[[], None] | None = None  # called while a client waits
         self._seen_lock = threading.Lock()
 
     @property
@@ -111,6 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         switches = self.server.switches
         body = self._read_body()
+        if self.server.during is not None:
+            self.server.during()
         location = self._redirect(switches)
         if location is not None:
             self._send(302, {"Location": location}, b"")

@@ -23,9 +23,9 @@ class Access:
 
     url: str
     transport: Transport
-    config: Mapping[str, str]
-    environment: Mapping[str, str]
     arguments: tuple[str, ...]
+    config: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -66,7 +66,7 @@ def open_access(
         )
     else:
         arguments = (f"--upload-pack={_local_upload_pack(url)}",)
-    return Access(url, remote.transport, config, environment, arguments, secrets)
+    return Access(url, remote.transport, arguments, config, environment, secrets)
 
 
 def _http_config(

@@ -247,4 +247,4 @@ def require_object_id(text: str) -> str:
 
 def is_null_id(oid: str) -> bool:
     """Say whether this id (40 or 64 zeros) stands for "no commit"."""
-    return not oid.strip("0")
+    return len(oid) in (40, 64) and not oid.strip("0")

@@ -6,10 +6,9 @@ mirror per repository below `mirror_root`. Safe to share between threads and pro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from reconciliation.remotes.access import Access
 from reconciliation.remotes.base import (
     NOT_THERE,
     NULL_ID,
@@ -24,8 +23,12 @@ from reconciliation.remotes.base import (
     is_null_id,
     require_object_id,
 )
-from reconciliation.remotes.failures import MirrorSuspect
-from reconciliation.remotes.fetching import fetch_commits, fetch_heads, fetch_trees
+from reconciliation.remotes.fetching import (
+    MirrorSuspect,
+    fetch_commits,
+    fetch_heads,
+    fetch_trees,
+)
 from reconciliation.remotes.git import Git
 from reconciliation.remotes.history import INCOMPLETE, commits_between, compare_pairs
 from reconciliation.remotes.mirror import Mirror
@@ -83,7 +86,7 @@ class GitRemote:
     def sync(self, target: RemoteTarget, heads: Mapping[str, str]) -> None:
         """Bring the history of these heads into the mirror; see `Remote`."""
         wanted = {
-            name: require_object_id(oid) for name, oid in heads.items() if not is_null_id(oid)
+            name: oid for name, oid in heads.items() if not is_null_id(require_object_id(oid))
         }
         missing = self._missing(self._mirror(target), wanted.values())
         if missing:
@@ -173,18 +176,25 @@ class GitRemote:
             found = read_objects(self._git, mirror.git_dir, oids)
         missing = [oid for oid in oids if oid not in found]
         if missing:
-            way = self._reach.way_to(target)
-            if not way.can_filter:
-                raise TreesUnknown(NO_FILTER)
-            with mirror.writing(object_format=_object_format(missing)) as writer:
-                if not fetch_trees(self._git, writer, way.access, missing):
-                    raise TreesUnknown(NO_TREES)
-                writer.finish()
+            self._bring_trees(target, mirror, missing)
             with mirror.reading():
                 found |= read_objects(self._git, mirror.git_dir, missing)
         if any(oid not in found or found[oid][0] != b"tree" for oid in oids):
             raise TreesUnknown(NO_TREES)
         return {oid: content for oid, (_, content) in found.items()}
+
+    def _bring_trees(self, target: RemoteTarget, mirror: Mirror, oids: list[str]) -> None:
+        way = self._reach.way_to(target)
+        if not way.can_filter:
+            raise TreesUnknown(NO_FILTER)
+
+        def fetch() -> None:
+            with mirror.writing(object_format=_object_format(oids)) as writer:
+                if not fetch_trees(self._git, writer, way.access, oids):
+                    raise TreesUnknown(NO_TREES)
+                writer.finish()
+
+        _mending(mirror, fetch)
 
     def _obtain(
         self, target: RemoteTarget, mirror: Mirror, oids: Collection[str]
@@ -215,33 +225,25 @@ class GitRemote:
         if not way.can_filter:
             return NO_FILTER
         mirror = self._mirror(target)
-        try:
-            self._fetch_into(mirror, way.access, target, heads, also)
-        except MirrorSuspect:
-            if not mirror.rebuild_if_damaged():
-                raise
-            self._fetch_into(mirror, way.access, target, heads, also)
-        return ""
-
-    def _fetch_into(
-        self,
-        mirror: Mirror,
-        access: Access,
-        target: RemoteTarget,
-        heads: Mapping[str, str],
-        also: Collection[str],
-    ) -> None:
         object_format = _object_format([*heads.values(), *also])
 
         def heads_of_this_moment() -> Mapping[str, str]:
             return self.read_heads(target).heads
 
-        with mirror.writing(object_format=object_format) as writer:
-            if heads:
-                fetch_heads(self._git, writer, access, heads, read_heads=heads_of_this_moment)
-            if also:
-                fetch_commits(self._git, writer, access, also, read_heads=heads_of_this_moment)
-            writer.finish()
+        def fetch() -> None:
+            with mirror.writing(object_format=object_format) as writer:
+                if heads:
+                    fetch_heads(
+                        self._git, writer, way.access, heads, read_heads=heads_of_this_moment
+                    )
+                if also:
+                    fetch_commits(
+                        self._git, writer, way.access, also, read_heads=heads_of_this_moment
+                    )
+                writer.finish()
+
+        _mending(mirror, fetch)
+        return ""
 
     def _mirror(self, target: RemoteTarget) -> Mirror:
         return Mirror(
@@ -250,6 +252,21 @@ class GitRemote:
             target.mirror_key,
             lock_timeout_seconds=self._git.timeout_seconds,
         )
+
+
+def _mending(mirror: Mirror, fetch: Callable[[], None]) -> None:
+    """Fetch; if that fails over a damaged mirror, start a new mirror and fetch once more."""
+    try:
+        fetch()
+    except MirrorSuspect as suspect:
+        if not mirror.rebuild_if_damaged():
+            raise suspect.failure from suspect
+    else:
+        return
+    try:
+        fetch()
+    except MirrorSuspect as suspect:
+        raise suspect.failure from suspect
 
 
 def _object_format(oids: Iterable[str]) -> str:

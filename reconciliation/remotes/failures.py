@@ -22,8 +22,12 @@ from reconciliation.remotes.base import (
 _MAX_MESSAGE = 400
 
 
-class MirrorSuspect(RemoteMalformed):
-    """git tripped over an object: the mirror may be damaged, or the server sends rubbish."""
+_SIGNS_OF_DAMAGE = re.compile(
+    r"bad object|corrupt|does not point to a valid object|unable to read [0-9a-f]{40}"
+    r"|unable to read (sha1|tree)|inflate|bad pack|loose object|failed to traverse"
+    r"|could not parse|unresolved delta|not a git repository: '",
+    re.IGNORECASE,
+)
 
 
 # First match wins. ssh ends every failure with "Could not read from remote repository", so the
@@ -31,12 +35,6 @@ class MirrorSuspect(RemoteMalformed):
 _SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], RemoteError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
-        (
-            r"bad object|corrupt|does not point to a valid object|invalid index-pack output"
-            r"|index-pack (died|failed)|unable to read|inflate|bad pack|loose object"
-            r"|failed to traverse|could not parse|unresolved delta|not a git repository: '",
-            MirrorSuspect,
-        ),
         (r"transport '[^']*' not allowed|unable to update url base", RemoteRefused),
         (
             r"authentication failed|permission denied|host key verification failed"
@@ -72,6 +70,11 @@ def failure_in_words_of_git(stderr: str, *, secrets: Iterable[str] = ()) -> Remo
     return _judge(words, "git could not read the remote: " + _last_telling_line(words))
 
 
+def hints_at_damage(stderr: str) -> bool:
+    """Say whether git tripped over an object: ours may be damaged, or the server sent rubbish."""
+    return _SIGNS_OF_DAMAGE.search(stderr) is not None
+
+
 def failure_in_words_of_the_server(words: str) -> RemoteError:
     """Return the error for an `ERR` packet."""
     words = scrub(words)
@@ -98,6 +101,8 @@ def _judge(words: str, message: str) -> RemoteError:
 def _last_telling_line(words: str) -> str:
     """Pick git's own verdict among hints and progress."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|ERROR)\b", line)]
-    chosen = telling[0] if telling else (lines[-1] if lines else "it said nothing")
-    return chosen[:_MAX_MESSAGE]
+    for prefix in ("fatal:", "error:", "ERROR:", "remote:", ""):
+        telling = [line for line in lines if line.startswith(prefix)]
+        if telling:
+            return telling[0][:_MAX_MESSAGE]
+    return "it said nothing"

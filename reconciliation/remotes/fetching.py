@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from reconciliation.remotes.access import Access
-from reconciliation.remotes.base import RemoteUnavailable
-from reconciliation.remotes.failures import failure_in_words_of_git
+from reconciliation.remotes.base import RemoteError, RemoteUnavailable
+from reconciliation.remotes.failures import failure_in_words_of_git, hints_at_damage
 from reconciliation.remotes.git import Git, run_git
 from reconciliation.remotes.mirror import KEPT, PARTIAL, MirrorWriter
 
@@ -22,6 +22,15 @@ _ROUNDS_BEFORE_ASKING = 4
 _NAMES_A_MISSING_OBJECT = re.compile(
     r"(?:not our ref|unadvertised object|want) ([0-9a-f]{40}(?:[0-9a-f]{24})?)\b"
 )
+
+
+class MirrorSuspect(Exception):
+    """A fetch failed over an object; `failure` is what to raise if the mirror proves sound."""
+
+    def __init__(self, failure: RemoteError) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
 
 ReadHeads = Callable[[], Mapping[str, str]]
 
@@ -119,5 +128,8 @@ def _fetch(git: Git, writer: MirrorWriter, access: Access, refspecs: list[str]) 
     wanted = {refspec.lstrip("+").partition(":")[0] for refspec in refspecs}
     missing = set(_NAMES_A_MISSING_OBJECT.findall(result.stderr)) & wanted
     if not missing:
-        raise failure_in_words_of_git(result.stderr, secrets=access.secrets)
+        failure = failure_in_words_of_git(result.stderr, secrets=access.secrets)
+        if hints_at_damage(result.stderr):
+            raise MirrorSuspect(failure)
+        raise failure
     return missing

@@ -72,8 +72,8 @@ class Call:
 
     git_dir: str | None = None
     stdin: bytes = b""
-    config: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a secret
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     transports: Sequence[Transport] = ()
     keep_open: Sequence[int] = ()  # e.g. a lock that must live as long as this process
 

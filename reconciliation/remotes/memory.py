@@ -151,7 +151,7 @@ class MemoryRemote:
     def sync(self, target: RemoteTarget, heads: Mapping[str, str]) -> None:
         """Copy the history of these heads into the mirror; see `Remote`."""
         wanted = {
-            name: require_object_id(oid) for name, oid in heads.items() if not is_null_id(oid)
+            name: oid for name, oid in heads.items() if not is_null_id(require_object_id(oid))
         }
         with self._lock:
             mirror = self._mirror(target)

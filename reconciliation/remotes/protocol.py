@@ -175,8 +175,6 @@ class SmartHttp:
         try:
             response = self._open(method, url, body=body, headers=headers)
             return _Answer(response.status, response.headers, self._read(response, deadline, host))
-        except urllib3.exceptions.TimeoutError as error:
-            raise RemoteUnavailable(f"{host} did not answer in time") from error
         except urllib3.exceptions.SSLError as error:
             raise RemoteUnavailable(f"{host} could not prove who it is (TLS): {error}") from error
         except urllib3.exceptions.DecodeError as error:
@@ -185,6 +183,8 @@ class SmartHttp:
             raise RemoteUnavailable(f"host {host} cannot be looked up") from error
         except urllib3.exceptions.NewConnectionError as error:
             raise RemoteUnavailable(f"{host} refused the connection") from error
+        except urllib3.exceptions.TimeoutError as error:
+            raise RemoteUnavailable(f"{host} did not answer in time") from error
         except urllib3.exceptions.HTTPError as error:
             raise RemoteUnavailable(f"{host} broke off: {type(error).__name__}") from error
 
@@ -242,7 +242,7 @@ def authorization(credential: Credential) -> str:
 def _redirected_base(url: str, location: str) -> str:
     """Return the new base URL, or refuse: another host, or no longer encrypted."""
     target = urljoin(url + _DISCOVERY, location)
-    if not target.endswith(_DISCOVERY):
+    if not location or not target.endswith(_DISCOVERY):
         raise RemoteRefused(f"{url} redirects to something that is no repository")
     old, new = urlsplit(url), urlsplit(target)
     same_place = (old.scheme, old.netloc) == (new.scheme, new.netloc)

@@ -22,6 +22,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP_LIKE = re.compile(r"(?:(?P<user>[^@/:]+)@)?(?P<host>\[[^\]/]+\]|[^@/:\[\]]+):(?P<path>.+)")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+# `https:/host/x` and `javascript:x` have the form host:path, but nobody means them so.
+_NOT_HOSTS = frozenset({"data", "file", "ftp", "git", "http", "https", "javascript", "ssh"})
 _MAX_LENGTH = 2048
 _DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
 
@@ -122,6 +124,8 @@ def _parse_ssh(text: str) -> RemoteUrl:
 
 def _parse_scp_like(text: str, parts: re.Match[str]) -> RemoteUrl:
     host = _require_host(parts["host"])
+    if host.lower() in _NOT_HOSTS:
+        raise RemoteRefused(f"clone URL starts with {host}: but has not the form of such a URL")
     _require_ssh_parts(parts["user"] or "", parts["path"])
     return RemoteUrl(Transport.SSH, text, host, _DEFAULT_PORTS["ssh"])
 
