@@ -12,26 +12,17 @@ from typing import Any
 from governance.domain.policy import DEFAULT_DOCUMENT
 from governance.domain.policy_schema import (
     ANY_RULE,
+    CEILINGS,
     FLOORS,
     LAYERS,
     SECTIONS,
     Merge,
+    check_mode_key,
     leaves,
     path_of,
     setting_of,
 )
 from governance.domain.policy_tightening import held_by_floor, is_looser
-
-_CEILINGS = (
-    ("lease.max_ttl_seconds", "lease.max_life_seconds"),
-    ("lease.default_ttl_seconds", "lease.max_ttl_seconds"),
-    ("lease.min_ttl_seconds", "lease.default_ttl_seconds"),
-    ("alerts.default_acknowledge_seconds", "alerts.max_acknowledge_seconds"),
-)
-"""(key, its ceiling): layers that are each right may together ask for a default above a maximum.
-
-All of these keys are tighter when lower, so that lowering one never breaks a floor.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +119,35 @@ def merge(layers: Iterable[PolicyLayer]) -> Merged:
             origins[key] = _next(before, wanted, layer=layer, floor=floor_of(key, floors))
         for key in layer.document.get(FLOORS, ()):
             _lay_floor(key, layer=layer, origins=origins, floors=floors)
-    for key, ceiling in _CEILINGS:
+    for key, ceiling in CEILINGS:
         if origins[key].value > origins[ceiling].value:
             origins[key] = replace(origins[key], value=origins[ceiling].value, capped_by=ceiling)
     return Merged(document=_document(origins), origins=origins, floors=floors)
 
 
 def floor_of(key: str, floors: Mapping[str, Floor]) -> Floor | None:
-    """Return the floor under a key: its own, or for a rule that of `rules.*`."""
-    own = floors.get(key)
-    return own if own is not None else floors.get(setting_of(key).key)
+    """Return the floor under a key: its own; for a rule's mode also that of all, or of its check.
+
+    Without the last a floor under the mode of a check could be dug under, rule by rule.
+    """
+    for name in _keys_over(key):
+        if name in floors:
+            return floors[name]
+    return None
+
+
+def loosened_floors(before: Mapping[str, Floor], after: Mapping[str, Floor]) -> tuple[str, ...]:
+    """Return the keys whose floor is gone or looser than before, sorted."""
+    loosened = []
+    for key in sorted({*before, *after}):
+        old, new, setting = floor_of(key, before), floor_of(key, after), setting_of(key)
+        if old is None:
+            continue
+        if new is None or is_looser(
+            new.value, floor=old.value, kind=setting.kind, tighter=setting.tighter
+        ):
+            loosened.append(key)
+    return tuple(loosened)
 
 
 def _next(before: Origin, wanted: Any, *, layer: PolicyLayer, floor: Floor | None) -> Origin:
@@ -162,10 +172,9 @@ def _next(before: Origin, wanted: Any, *, layer: PolicyLayer, floor: Floor | Non
 def _lay_floor(
     key: str, *, layer: PolicyLayer, origins: dict[str, Origin], floors: dict[str, Floor]
 ) -> None:
-    # For every rule that is set already its value is the floor; any other rule may only become
+    # A rule that is set already keeps what it has, as its own floor. Any other one may only become
     # as tight as can be, because what is built into it is not known here.
-    names = [key] if key not in ANY_RULE else [n for n in origins if setting_of(n).key == key]
-    for name in names:
+    for name in [name for name in sorted(origins) if key in _keys_over(name)]:
         value = origins[name].value
         # None: a floor above kept the rule from being set. An equal floor above goes on holding.
         if value is None or (name in floors and floors[name].value == value):
@@ -174,6 +183,10 @@ def _lay_floor(
         origins[name] = replace(origins[name], floor=floors[name])
     if key in ANY_RULE:
         floors.setdefault(key, Floor(value=ANY_RULE[key], by=layer))
+
+
+def _keys_over(key: str) -> tuple[str, ...]:
+    return (key, setting_of(key).key, check_mode_key(key))
 
 
 def _document(origins: Mapping[str, Origin]) -> dict[str, Any]:

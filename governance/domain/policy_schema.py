@@ -31,6 +31,13 @@ FLOORS = "floors"
 
 ANY_RULE: Mapping[str, Any] = {"rules.*.mode": "alert", "rules.*.weight": 100}
 """Keys that stand for all rules, each with its tightest value; only `floors` may name them."""
+CHECK_OF_RULES: Mapping[str, str] = {
+    "drift": "head_drift",
+    "stale": "stale_branch",
+    "run": "missing_run",
+    "lease": "lease",
+}
+"""The first word of a rule's id names the check it belongs to. `review` belongs to none."""
 
 
 class Merge(StrEnum):
@@ -203,6 +210,17 @@ SETTINGS: tuple[Setting, ...] = (
 )
 # fmt: on
 
+CEILINGS: tuple[tuple[str, str], ...] = (
+    ("lease.max_ttl_seconds", "lease.max_life_seconds"),
+    ("lease.default_ttl_seconds", "lease.max_ttl_seconds"),
+    ("lease.min_ttl_seconds", "lease.default_ttl_seconds"),
+    ("alerts.default_acknowledge_seconds", "alerts.max_acknowledge_seconds"),
+)
+"""(key, its ceiling): layers that are each right may together ask for a default above a maximum.
+
+All of these keys are tighter when lower, so that lowering one never breaks a floor.
+"""
+
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 SECTIONS: tuple[str, ...] = tuple(
     dict.fromkeys(setting.key.split(".", 1)[0] for setting in SETTINGS)
@@ -217,6 +235,15 @@ def setting_of(key: str) -> Setting:
     """
     section, *names = path_of(key)
     return BY_KEY[f"{RULES}.*.{names[-1]}" if section == RULES else key]
+
+
+def check_mode_key(key: str) -> str:
+    """Return the key of the mode of the check that a rule's mode belongs to, or nothing."""
+    section, *names = path_of(key)
+    if section != RULES or names[-1] != "mode":
+        return ""
+    check = CHECK_OF_RULES.get(names[0].split(".", 1)[0], "")
+    return f"{check}.mode" if check else ""
 
 
 def path_of(key: str) -> tuple[str, ...]:

@@ -16,11 +16,15 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a document, at a path; `code` is stable, `message` names the way out."""
+    """One thing wrong in a document, at a path; `code` is stable, `message` names the way out.
+
+    Severity is `error`, which refuses the document, or `warning`, which does not.
+    """
 
     path: Path
     code: str
     message: str
+    severity: str = "error"
 
 
 class Kind(Protocol):
@@ -46,7 +50,7 @@ class Whole:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield a wrong type or a number out of range."""
         if type(value) is not int:
-            yield _wrong_type(path, "a whole number", value)
+            yield wrong_type(path, "a whole number", value)
         elif not self.low <= value <= self.high:
             yield Fault(path, "out_of_range", f"must be {self.describe()}, not {value}")
 
@@ -66,7 +70,7 @@ class Flag:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield a wrong type."""
         if not isinstance(value, bool):
-            yield _wrong_type(path, "true or false", value)
+            yield wrong_type(path, "true or false", value)
 
     def canonical(self, value: Any) -> Any:
         """Return the flag."""
@@ -86,7 +90,7 @@ class Choice:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield an unknown word."""
         if value not in self.words:
-            message = f"must be one of {self.describe()}, not {_shown(value)}"
+            message = f"must be one of {self.describe()}, not {shown(value)}"
             yield Fault(path, "not_a_choice", message)
 
     def canonical(self, value: Any) -> Any:
@@ -109,14 +113,14 @@ class Text:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield a wrong type, a wrong length or what `trouble` says."""
         if not isinstance(value, str):
-            yield _wrong_type(path, "text", value)
+            yield wrong_type(path, "text", value)
         elif len(value) > MOST_CHARACTERS:
             yield Fault(path, "too_long", f"must have at most {MOST_CHARACTERS} characters")
         elif not value.strip():
             if value or not self.may_be_empty:
                 yield Fault(path, "blank", "must not be blank")
         elif message := _unprintable(value) or self.trouble(value):
-            yield Fault(path, "malformed", f"{_shown(value)} {message}")
+            yield Fault(path, "malformed", f"{shown(value)} {message}")
 
     def canonical(self, value: Any) -> Any:
         """Return the text exactly as it is: git tells Unicode forms apart."""
@@ -136,7 +140,7 @@ class SetOf:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield a wrong type, too many items, and the faults of each item."""
         if not isinstance(value, list):
-            yield _wrong_type(path, "a list", value)
+            yield wrong_type(path, "a list", value)
             return
         yield from _too_many(value, path)
         for index, item in enumerate(value):
@@ -162,7 +166,7 @@ class Records:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield wrong types, unknown and missing fields, faults of fields, then of the list."""
         if not isinstance(value, list):
-            yield _wrong_type(path, "a list", value)
+            yield wrong_type(path, "a list", value)
             return
         found = list(_too_many(value, path))
         for index, record in enumerate(value):
@@ -173,7 +177,7 @@ class Records:
 
     def _record_faults(self, record: Any, path: Path) -> Iterator[Fault]:
         if not isinstance(record, dict):
-            yield _wrong_type(path, "a mapping", record)
+            yield wrong_type(path, "a mapping", record)
             return
         kinds = dict(self.fields)
         for name in record:
@@ -208,9 +212,9 @@ class Instant:
     def faults(self, value: Any, path: Path) -> Iterator[Fault]:
         """Yield what is no instant."""
         if not isinstance(value, str):
-            yield _wrong_type(path, "an instant such as 2026-01-31T12:00:00Z", value)
+            yield wrong_type(path, "an instant such as 2026-01-31T12:00:00Z", value)
         elif _instant(value) is None:
-            message = f"{_shown(value)} is no instant; write such as 2026-01-31T12:00:00Z"
+            message = f"{shown(value)} is no instant; write such as 2026-01-31T12:00:00Z"
             yield Fault(path, "malformed", message)
 
     def canonical(self, value: Any) -> Any:
@@ -243,11 +247,13 @@ def _unprintable(value: str) -> str:
     return "holds characters that cannot be printed"
 
 
-def _wrong_type(path: Path, wanted: str, value: Any) -> Fault:
-    return Fault(path, "wrong_type", f"must be {wanted}, not {_shown(value)}")
+def wrong_type(path: Path, wanted: str, value: Any) -> Fault:
+    """Return the fault of a value that is of another kind than `wanted`."""
+    return Fault(path, "wrong_type", f"must be {wanted}, not {shown(value)}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as messages show it: short, on one line, in ASCII."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
