@@ -64,8 +64,9 @@ class AuditEntry(models.Model):
             models.Index(fields=("correlation_id", "id"), name="audit_trace"),
             # Timeline of one object (an alert, a lease), newest first.
             models.Index(fields=("object_kind", "object_id", "-id"), name="audit_of_object"),
-            # History of a repository or a branch, newest first.
-            models.Index(fields=("repo", "branch", "-id"), name="audit_of_branch"),
+            # History of a repository; of a branch, and the admin's search for its name.
+            models.Index(fields=("repo", "-id"), name="audit_of_repo"),
+            models.Index(fields=("branch", "repo", "-id"), name="audit_of_branch"),
             # Admin and API lists of a tenant by time.
             models.Index(fields=("tenant", "-at", "-id"), name="audit_of_tenant_by_time"),
         )

@@ -21,6 +21,16 @@ _TRIGGERS = {
     ),
 }
 
+_TENANTS_OF_ENTRIES = """
+WITH RECURSIVE step(tenant) AS (
+    SELECT min(tenant) FROM audit_auditentry
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM audit_auditentry WHERE tenant > step.tenant)
+    FROM step WHERE step.tenant IS NOT NULL
+)
+SELECT tenant FROM step WHERE tenant IS NOT NULL
+"""
+
 
 def visible_entries(caller: Caller) -> QuerySet[AuditEntry]:
     """Return the entries of the caller's tenants, newest first.
@@ -58,11 +68,13 @@ def visible_chains(caller: Caller) -> QuerySet[ChainHead]:
 def tenants_on_record() -> list[str]:
     """Return every tenant that has a head or an entry, sorted.
 
-    Entries are looked at too: a chain whose head was removed must not escape verification.
+    Entries are looked at too: a chain whose head was removed must not escape verification. One
+    step along the index per tenant, because DISTINCT reads every entry.
     """
-    with_head = ChainHead.objects.values_list("tenant", flat=True)
-    with_entry = AuditEntry.objects.order_by().values_list("tenant", flat=True).distinct()
-    return sorted({*with_head, *with_entry})
+    with connection.cursor() as cursor:
+        cursor.execute(_TENANTS_OF_ENTRIES)
+        with_entry = {row[0] for row in cursor.fetchall()}
+    return sorted(with_entry.union(ChainHead.objects.values_list("tenant", flat=True)))
 
 
 def missing_triggers() -> list[str]:

@@ -20,17 +20,16 @@ def rows_source(
     connection: BaseDatabaseWrapper, columns: Columns, rows: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
     """Return a FROM item that yields `rows`, and its parameters. Give it an alias and join it."""
-    # S608 here and below: table, column and type names are constants of our code, values are bound.
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
         names = ", ".join(columns)
         by_column = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
-        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column  # noqa: S608 - see above
+        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column
     picks = ", ".join(
         f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
     )
     document = json.dumps([[_sqlite_value(item) for item in row] for row in rows])
-    return f"(SELECT {picks} FROM json_each(%s))", [document]  # noqa: S608 - see above
+    return f"(SELECT {picks} FROM json_each(%s))", [document]
 
 
 def insert_rows(
@@ -47,10 +46,8 @@ def insert_rows(
         return []
     source, params = rows_source(connection, columns, rows)
     names = ", ".join(columns)
-    sql = (
-        f"INSERT INTO {table} ({names})"  # noqa: S608 - names are constants, values are bound
-        f" SELECT {names} FROM {source} AS v WHERE true"  # `WHERE true`: SQLite needs it before ON
-    )
+    # `WHERE true`: without it SQLite takes ON CONFLICT for the ON of a join.
+    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} AS v WHERE true"
     if on_conflict:
         sql += f" ON CONFLICT {on_conflict}"
     if returning:

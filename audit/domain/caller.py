@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from audit.domain.entries import Actor
+from audit.domain.entries import Actor, ActorKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,7 @@ class Caller:
     def has_scope(self, scope: str) -> bool:
         """Return whether the caller may do what `scope` covers."""
         return "admin" in self.scopes or scope in self.scopes
+
+
+NOBODY = Caller(actor=Actor(ActorKind.SYSTEM, "nobody"), tenants=frozenset(), scopes=frozenset())
+"""Whoever could not be told: sees nothing and may do nothing."""

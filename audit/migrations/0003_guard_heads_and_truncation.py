@@ -103,7 +103,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="auditentry",
-            index=models.Index(fields=["repo", "branch", "-id"], name="audit_of_branch"),
+            index=models.Index(fields=["repo", "-id"], name="audit_of_repo"),
+        ),
+        migrations.AddIndex(
+            model_name="auditentry",
+            index=models.Index(fields=["branch", "repo", "-id"], name="audit_of_branch"),
         ),
         migrations.RunPython(refuse_changes, drop_new_triggers),
     ]

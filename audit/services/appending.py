@@ -100,7 +100,7 @@ def _move_heads(heads: Sequence[Head]) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_HEADS} SET seq = v.seq, hash = v.hash"  # noqa: S608 - a constant name
+            f"UPDATE {_HEADS} SET seq = v.seq, hash = v.hash"
             f" FROM {source} AS v WHERE {_HEADS}.tenant = v.tenant",
             params,
         )

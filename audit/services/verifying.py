@@ -1,6 +1,6 @@
 """Checks chains against themselves and their heads; reads only, and holds no lock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q, Subquery
@@ -12,6 +12,8 @@ from audit.models import AuditEntry, ChainHead
 
 _STORED = (*SEARCHABLE, "prev_hash", "body", "hash")
 _PAGE = 2000
+# A chain of one entry costs a few queries, as much as checking so many entries.
+_LEAST_COST_OF_A_CHAIN = 50
 
 
 class BeyondHead(ValueError):
@@ -78,6 +80,39 @@ def verify_stretch(tenant: str, *, after: int = 0, at_most: int | None = None) -
         problem = f"entry {stray} lies outside of the chain: {named}"
         return Verification(tenant, after, reached, head, Break(tenant, stray, problem))
     return Verification(tenant, after, reached, head, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a bounded look at several chains showed; `not_reached` are tenants left for later."""
+
+    chains: tuple[Verification, ...]
+    not_reached: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """`broken` if any chain is; else `incomplete` if anything was left; else `intact`."""
+        if any(chain.broken for chain in self.chains):
+            return "broken"
+        if self.not_reached or not all(chain.is_complete for chain in self.chains):
+            return "incomplete"
+        return "intact"
+
+
+def verify_chains(tenants: Sequence[str], *, after: int = 0, at_most: int) -> Report:
+    """Verify chains in the order given until about `at_most` entries were checked.
+
+    Raises:
+        BeyondHead: see `verify_stretch`; `after` is for a single chain.
+    """
+    chains: list[Verification] = []
+    budget = at_most
+    for tenant in tenants:
+        if budget <= 0:
+            break
+        chains.append(verify_stretch(tenant, after=after, at_most=budget))
+        budget -= max(chains[-1].entries, _LEAST_COST_OF_A_CHAIN)
+    return Report(tuple(chains), tuple(tenants[len(chains) :]))
 
 
 def _broken(tenant: str, after: int, head: Head, reached: Head, problem: str) -> Verification:

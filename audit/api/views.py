@@ -1,0 +1,107 @@
+"""Reading the trail over the API: lists, single entries, and a verification report."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions, generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit.api.serializers import (
+    COLUMNS,
+    ChainReportSerializer,
+    EntrySerializer,
+    ReportSerializer,
+    VerifyParameters,
+)
+from audit.domain.caller import NOBODY, Caller
+from audit.domain.canonical import utc_text
+from audit.filters import EntryFilter, keyset_for
+from audit.selectors import missing_triggers, tenants_on_record, visible_entries
+from audit.services import BeyondHead, verify_chains
+
+
+class EntryList(generics.ListAPIView[Any]):
+    """Audit entries of the caller's tenants, newest first.
+
+    Times are when the act happened. Filters are exact. Entries never change, so a page that was
+    read once stays true.
+    """
+
+    required_scope = "audit"
+    serializer_class = EntrySerializer
+    filterset_class = EntryFilter
+
+    @property
+    def keyset(self) -> str:
+        """The column by which the list pages."""
+        return keyset_for(self.request.query_params, tenants=_caller(self.request).tenants)
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return what the caller may see, as dicts."""
+        return _rows(self.request)
+
+
+class EntryDetail(generics.RetrieveAPIView[Any]):
+    """One audit entry with the exact text that its hash covers."""
+
+    required_scope = "audit"
+    serializer_class = EntrySerializer
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return what the caller may see, as dicts."""
+        return _rows(self.request)
+
+
+class VerifyView(APIView):
+    """Recomputes chains and compares them with their heads, a bounded number of entries per call.
+
+    A chain that is longer comes back with `complete: false`; go on with `tenant` and
+    `after=<reached>`. `manage.py audit_verify` checks everything at once.
+    """
+
+    required_scope = "audit"
+
+    @extend_schema(parameters=[VerifyParameters], responses=ReportSerializer)
+    def get(self, request: Request) -> Response:
+        """Return the report."""
+        parameters = VerifyParameters(data=request.query_params)
+        parameters.is_valid(raise_exception=True)
+        asked = parameters.validated_data
+        tenants = _tenants_to_verify(_caller(request), asked.get("tenant"))
+        try:
+            report = verify_chains(tenants, after=asked["after"], at_most=asked["at_most"])
+        except BeyondHead as error:
+            raise exceptions.ValidationError({"after": str(error)}) from error
+        return Response(
+            {
+                "status": report.status,
+                "as_of": utc_text(datetime.now(UTC)),
+                "chains": [ChainReportSerializer(chain).data for chain in report.chains],
+                "not_reached": report.not_reached,
+                "missing_triggers": missing_triggers(),
+            }
+        )
+
+
+def _tenants_to_verify(caller: Caller, tenant: str | None) -> list[str]:
+    if tenant is not None and not caller.may_see(tenant):
+        raise exceptions.NotFound(f"There is no chain of {tenant}, or it is not yours to see.")
+    if tenant is not None:
+        return [tenant]
+    return tenants_on_record() if caller.tenants is None else sorted(caller.tenants)
+
+
+def _rows(request: Any) -> QuerySet[Any]:
+    rows: QuerySet[Any] = visible_entries(_caller(request)).values(*COLUMNS)
+    return rows
+
+
+def _caller(request: Any) -> Caller:
+    # The schema generator asks for querysets without a caller.
+    caller = getattr(request, "auth", None)
+    return caller if isinstance(caller, Caller) else NOBODY
