@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 
 from django.db.models import F, Q
 
@@ -16,6 +17,8 @@ from governance.models import (
     Repository,
     RunRecord,
 )
+
+_HALF_OF_LONGEST_TTL = timedelta(hours=12)
 
 BranchKey = tuple[int, str]
 """Repository id and branch name."""
@@ -190,6 +193,57 @@ def leases_at(
     return dict(found)
 
 
+def branches_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], str]:
+    """Return the branch of each `(repository, run id)`."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    rows = RunRecord.objects.filter(**_among(wanted, "run_id")).values_list(
+        "repository_id", "run_id", "branch"
+    )
+    return {(pk, run_id): branch for pk, run_id, branch in rows if (pk, run_id) in wanted}
+
+
+def leases_by_id(
+    keys: Iterable[tuple[int, str]],
+) -> dict[tuple[int, str], tuple[Lease, RunRecord | None]]:
+    """Return each `(repository, lease id)` with the run record that it belongs to, if any."""
+    wanted = set(keys)
+    rows = [
+        row
+        for row in Lease.objects.filter(**_among(wanted, "lease_id")).order_by("pk")
+        if (row.repository_id, row.lease_id) in wanted
+    ]
+    run_ids = {(row.repository_id, row.run_id) for row in rows if row.run_id}
+    runs = {
+        (run.repository_id, run.run_id): run
+        for run in RunRecord.objects.filter(**_among(run_ids, "run_id")).order_by("pk")
+    }
+    return {
+        (row.repository_id, row.lease_id): (row, runs.get((row.repository_id, row.run_id)))
+        for row in rows
+    }
+
+
+def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
+    """Return held leases that are expired or may be due for renewal, soonest expiry first.
+
+    `(repository, branch, lease id, expires at)`. Which of them is due is for the rule to say: here
+    half of the TTL is the bound, so that the rule never misses one.
+    """
+    rows = (
+        Lease.objects.filter(state=LeaseState.HELD, expires_at__lte=now + _HALF_OF_LONGEST_TTL)
+        .order_by("expires_at", "id")
+        .values_list("repository_id", "branch", "lease_id", "expires_at", "ttl_seconds")
+    )
+    due = (
+        (pk, branch, lease_id, expires_at)
+        for pk, branch, lease_id, expires_at, ttl in rows.iterator(chunk_size=1000)
+        if expires_at - now <= timedelta(seconds=ttl) / 2
+    )
+    return list(islice(due, limit))
+
+
 def pull_requests_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[PullRequest]]:
     """Return the pull requests from or onto each branch, sorted by number.
 
@@ -223,8 +277,8 @@ def gates_by_sha(shas: Iterable[tuple[int, str]]) -> dict[tuple[int, str], list[
 
 def idle_branches(
     *, idle_since: datetime, repository_ids: Sequence[int] | None, limit: int
-) -> list[tuple[int, str]]:
-    """Return `(repository, name)` of existing branches with no activity since then, oldest first."""
+) -> list[tuple[int, str, str]]:
+    """Return `(repository, name, head)` of existing branches with no activity since then."""
     rows = Branch.objects.filter(
         observed_head__isnull=False,
         last_activity_at__lte=idle_since,
@@ -233,7 +287,7 @@ def idle_branches(
     if repository_ids is not None:
         rows = rows.filter(repository_id__in=repository_ids)
     ordered = rows.order_by("last_activity_at", "repository_id", "name")
-    return list(ordered.values_list("repository_id", "name")[:limit])
+    return list(ordered.values_list("repository_id", "name", "observed_head")[:limit])
 
 
 def _among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:

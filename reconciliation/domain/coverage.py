@@ -1,4 +1,4 @@
-"""Whether run records cover a change: an unbroken chain of runs from one head to the other; pure."""
+"""Whether run records cover a change: an unbroken chain of runs between two heads; pure."""
 
 from collections.abc import Sequence
 

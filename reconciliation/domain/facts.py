@@ -1,4 +1,4 @@
-"""What the evaluators are told: frozen values, gathered before, stored beside the decision; pure."""
+"""What the evaluators are told: frozen values, stored beside the decision; pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,10 +140,11 @@ class MissingRunFacts:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRenewalFacts:
-    """A held lease and the signs of life behind it."""
+    """A lease and the signs of life behind it."""
 
     place: Place
     lease_id: str
+    state: str
     holder: str
     acquired_at: datetime
     expires_at: datetime

@@ -179,7 +179,7 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
     ]
     # On the default branch every change has a run of its own; elsewhere the run approved a head.
     if approved and facts.branch_class not in GUARDED and facts.observed_head is not None:
-        hits.append(hit("drift.moved_after_run", policy, inputs=(("run", sorted(approved)[-1]),)))
+        hits.append(hit("drift.moved_after_run", policy, inputs=(("run", max(approved)),)))
     return hits
 
 

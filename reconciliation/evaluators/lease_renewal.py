@@ -26,11 +26,13 @@ def proof_of_life(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> st
 
 
 def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> Decision:
-    """Return `wait`, `renew`, `expire` or `expire_at_cap`.
+    """Return `ended`, `wait`, `renew`, `expire` or `expire_at_cap`.
 
     A lease is due when at most 1/n of its TTL is left. It is renewed by a full TTL, never beyond
     its total-life cap. Without proof of life it is left alone until it expires, then ended.
     """
+    if facts.state != "held":
+        return Decision("ended", facts.state, clean=True, reason="the lease has already ended")
     ttl = timedelta(seconds=facts.ttl_seconds)
     left = facts.expires_at - now
     if left > ttl / policy.lease.renew_at_ttl_fraction:

@@ -14,7 +14,7 @@ from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
 from reconciliation.evaluators.wording import retirement_wording
 
 
-def exemption(facts: StaleFacts, policy: Policy) -> str:
+def exemption(facts: StaleFacts, policy: Policy) -> str:  # noqa: C901 - reads like a table
     """Return the first reason to keep the branch, or the empty string."""
     branch = facts.place.branch
     if facts.observed_head is None:

@@ -41,6 +41,9 @@ class Finding(models.Model):
     stable_class = models.CharField(max_length=40)
     state = models.CharField(max_length=10, choices=FindingState.choices, default=FindingState.OPEN)
     severity = models.CharField(max_length=10, choices=Severity.choices)
+    alerting = models.BooleanField(
+        default=False, help_text="Heavy enough for an alert, by rules whose mode is alert."
+    )
     rule_hits = models.JSONField(default=list)
     expected = models.JSONField(default=dict)
     actual = models.JSONField(default=dict)

@@ -98,6 +98,7 @@ class ClaimedTask:
     correlation_id: str
     origin: str
     sweep_id: int | None
+    priority: int
     attempts: int
     max_attempts: int
     series: int
@@ -141,20 +142,6 @@ def claim(*, worker: str, now: datetime, limit: int, lasts: timedelta) -> list[C
     return sorted(claimed, key=lambda task: (task.tenant, task.repo, task.branch, task.task_kind))
 
 
-def reap(*, now: datetime) -> tuple[int, int]:
-    """Take back claims that ran out and return `(requeued, dead)` counts.
-
-    The attempt was counted when it was claimed. A task whose claim was lost with no attempt left
-    is dead: it took its workers down, or no worker ever finished it. The caller records why.
-    """
-    at = database_time(connection, now)
-    with connection.cursor() as cursor:
-        cursor.execute(_REAP_DEAD, [at, at])
-        dead = cursor.rowcount
-        cursor.execute(_REAP_REQUEUE, [at, at])
-        return cursor.rowcount, dead
-
-
 def give_back(tasks: Sequence[ClaimedTask]) -> int:
     """Return claimed tasks unchanged, as if never claimed: the worker is shutting down."""
     if not tasks:
@@ -192,7 +179,8 @@ _CLAIM_TEMPLATE = (
     + "{candidates}"
     + """)
     RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,
-    idempotency_key, run_id, lease_id, correlation_id, origin, sweep_id, attempts, max_attempts,
+    idempotency_key, run_id, lease_id, correlation_id, origin, sweep_id, priority, attempts,
+    max_attempts,
     series, announced_at, started_at"""
 )
 _CLAIM = {
@@ -205,19 +193,11 @@ _CLAIM = {
     + ") "
     + _CLAIM_TEMPLATE.format(candidates="SELECT id FROM candidates"),
 }
-_LOST = (
-    "claimed_by = '', claim_expires_at = NULL, last_error_class = 'transient',"
-    " last_error_code = 'claim_lost',"
-    " last_error = 'The worker died or hung: its claim ran out.'"
-)
-_REAP_DEAD = (
-    f"UPDATE {TABLE} SET state = 'dead', completed_at = %s, {_LOST}"
-    " WHERE state = 'running' AND claim_expires_at <= %s AND attempts >= max_attempts"
-)
-_REAP_REQUEUE = (
-    f"UPDATE {TABLE} SET state = 'queued', run_after = %s, {_LOST}"
-    " WHERE state = 'running' AND claim_expires_at <= %s AND attempts < max_attempts"
-)
+
+
+def task_values(one: Planned, *, now: datetime) -> dict[str, Any]:
+    """Return a new task's columns and values."""
+    return dict(zip(_COLUMNS, _row(one, key=one.item.key, now=now), strict=True))
 
 
 def _row(one: Planned, *, key: str, now: datetime) -> tuple[Any, ...]:

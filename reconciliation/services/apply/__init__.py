@@ -1,0 +1,264 @@
+"""Apply: stores decisions and their effects in one transaction; decides nothing.
+
+Order: end the claims (what is no longer ours is dropped), attempts, evaluations, effects by kind,
+findings, follow-up tasks, wake-up, audit. The number of statements does not grow with the batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+
+from audit.services import append
+from audit.setwise import insert_rows
+from governance.services.policies import PolicyResolver, remember_policies
+from governance.services.snapshots import Advance, advance_snapshots
+from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
+from reconciliation.services.alerts import perform_alert_acts
+from reconciliation.services.apply.endings import Ending, end_claims, ending_of_trouble
+from reconciliation.services.apply.findings import record_findings
+from reconciliation.services.apply.leases import apply_leases
+from reconciliation.services.apply.observed import apply_observations
+from reconciliation.services.apply.troubles import record_troubles
+from reconciliation.services.apply.values import Effects, Worked, entry_of
+from reconciliation.services.observe.values import Outdated, Trouble
+from reconciliation.services.queue import enqueue
+from reconciliation.services.wake import wake
+
+__all__ = ["Applied", "Worked", "apply"]
+
+_REREAD = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch, in tasks."""
+
+    completed: int = 0
+    deferred: int = 0
+    retried: int = 0
+    dead: int = 0
+    lost: int = 0
+
+
+def apply(
+    worked: Sequence[Worked],
+    troubles: Sequence[Trouble],
+    outdated: Sequence[Outdated],
+    *,
+    policies: PolicyResolver,
+    worker: str,
+    now: datetime,
+) -> Applied:
+    """Store the outcome of a batch; either all of it or, on an error, nothing."""
+    endings = [_ending(one, now=now) for one in worked]
+    endings += [ending_of_trouble(trouble, now=now) for trouble in troubles]
+    endings += [_ending_of_outdated(one, now=now) for one in outdated]
+    with transaction.atomic():
+        ours = end_claims(endings, worker=worker, now=now)
+        mine = [one for one in worked if one.task.id in ours]
+        effects = Effects()
+        paired = _record_evaluations(mine, policies)
+        overtaken = _apply_by_kind(mine, policies, effects, now=now)
+        standing = [(one, pk) for one, pk in paired if one.task.id not in overtaken]
+        record_findings(standing, effects, now=now)
+        record_troubles(
+            [(one, end) for one, end in _ends(troubles, endings) if one.task.id in ours],
+            effects,
+            now=now,
+        )
+        for one in outdated:
+            if one.task.id in ours:
+                effects.follow_up(
+                    one.task,
+                    branch="",
+                    task_kind=TaskKind.OBSERVE_REFS,
+                    about=f"outdated {one.task.branch} {one.head or '-'}",
+                    run_after=now,
+                )
+        enqueue(effects.planned, now=now, revive=True)
+        for due in _wake_ups(effects, [end for end in endings if end.task.id in ours], now=now):
+            wake(due)
+        append([*_decision_entries(mine), *effects.entries])
+    return _count(endings, ours)
+
+
+def _apply_by_kind(
+    mine: Sequence[Worked], policies: PolicyResolver, effects: Effects, *, now: datetime
+) -> set[int]:
+    overtaken: set[int] = set()
+    by_kind: dict[str, list[Worked]] = {}
+    for one in mine:
+        by_kind.setdefault(one.task.task_kind, []).append(one)
+    if observed := by_kind.get(TaskKind.OBSERVE_REFS):
+        apply_observations(observed, policies, effects, now=now)
+    if drifts := by_kind.get(TaskKind.HEAD_DRIFT):
+        _advance(drifts, effects, now=now)
+    if leases := by_kind.get(TaskKind.LEASE_RENEWAL):
+        overtaken = apply_leases(leases, now=now)
+    for one in by_kind.get(TaskKind.DIVERGENCE_ALERT, ()):
+        ladder = one.gathered.policy.alerts.escalation
+        perform_alert_acts(
+            one.decision.alert_acts,
+            correlation_id=one.task.correlation_id,
+            ladder=[(step.role, step.after_seconds) for step in ladder],
+            entry=_decision_entries([one])[0],
+            now=now,
+        )
+    return overtaken
+
+
+def _advance(drifts: Sequence[Worked], effects: Effects, *, now: datetime) -> None:
+    wanted = {
+        (one.task.repository_id, one.task.branch): one
+        for one in drifts
+        if one.decision.advance_to is not None
+    }
+    moved = advance_snapshots(
+        [
+            Advance(
+                repository_id=key[0],
+                branch=key[1],
+                expected_governed=one.gathered.facts.governed_head,
+                expected_observed=one.decision.advance_to or "",
+                by=(
+                    f"run:{one.decision.advance_run_ids[-1]}"
+                    if one.decision.advance_run_ids
+                    else "first observation"
+                ),
+            )
+            for key, one in sorted(wanted.items())
+        ],
+        now=now,
+    )
+    for key in sorted(moved):
+        one = wanted[key]
+        effects.entries.append(
+            entry_of(
+                one.task,
+                now=now,
+                action="snapshot.advance",
+                object_kind="branch",
+                object_id=f"{key[0]}:{key[1]}"[:200],
+                policy_version=one.gathered.policy.digest,
+                data={
+                    "from": one.gathered.facts.governed_head,
+                    "to": one.decision.advance_to,
+                    "runs": list(one.decision.advance_run_ids),
+                },
+            )
+        )
+
+
+def _record_evaluations(
+    mine: Sequence[Worked], policies: PolicyResolver
+) -> list[tuple[Worked, int]]:
+    if not mine:
+        return []
+    now = mine[0].now
+    remember_policies([one.gathered.policy for one in mine], documents=policies.documents, now=now)
+    stored = insert_rows(
+        connection,
+        Evaluation._meta.db_table,
+        {
+            "task_id": "bigint",
+            "task_kind": "text",
+            "evaluated_at": "timestamptz",
+            "facts": "text",
+            "policy_id": "text",
+            "decision": "text",
+            "decision_digest": "text",
+        },
+        [
+            (
+                one.task.id,
+                one.task.task_kind,
+                one.now,
+                one.facts_text,
+                one.gathered.policy.digest,
+                one.decision_text,
+                one.decision_digest,
+            )
+            for one in mine
+        ],
+        returning="task_id, id",
+    )
+    ids: Mapping[int, int] = dict(stored)
+    return [(one, ids[one.task.id]) for one in mine]
+
+
+def _decision_entries(mine: Sequence[Worked]) -> list:  # type: ignore[type-arg]
+    return [
+        entry_of(
+            one.task,
+            now=one.now,
+            action=f"decision.{one.task.task_kind}",
+            object_kind="task",
+            object_id=str(one.task.id),
+            outcome=one.decision.decision,
+            reason=one.decision.reason,
+            policy_version=one.gathered.policy.digest,
+            data={
+                "class": one.decision.stable_class,
+                "decision_digest": one.decision_digest,
+                "rules": sorted(
+                    {hit.rule for draft in one.decision.findings for hit in draft.rule_hits}
+                ),
+                "severity": one.decision.severity,
+            },
+        )
+        for one in mine
+    ]
+
+
+def _ending(one: Worked, *, now: datetime) -> Ending:
+    decision = one.decision
+    until = decision.defer_until
+    if until is not None and until > now:
+        return Ending(
+            one.task,
+            TaskState.QUEUED,
+            AttemptOutcome.DEFERRED,
+            until,
+            refund=True,
+            policy_decision=decision.decision,
+        )
+    return Ending(
+        one.task,
+        TaskState.COMPLETED,
+        AttemptOutcome.COMPLETED,
+        now,
+        policy_decision=decision.decision,
+    )
+
+
+def _ending_of_outdated(one: Outdated, *, now: datetime) -> Ending:
+    return Ending(one.task, TaskState.QUEUED, AttemptOutcome.DEFERRED, now + _REREAD, refund=True)
+
+
+def _ends(troubles: Sequence[Trouble], endings: Sequence[Ending]) -> list[tuple[Trouble, Ending]]:
+    by_task = {end.task.id: end for end in endings}
+    return [(trouble, by_task[trouble.task.id]) for trouble in troubles]
+
+
+def _wake_ups(effects: Effects, endings: Sequence[Ending], *, now: datetime) -> list[datetime]:
+    """Return when drains are needed: the worker goes on by itself with what is due now."""
+    later = {planned.run_after for planned in effects.planned if planned.run_after > now}
+    later |= {end.run_after for end in endings if end.state == TaskState.QUEUED}
+    soon: list[datetime] = []
+    for due in sorted(later):
+        if not soon or due - soon[-1] > timedelta(seconds=1):
+            soon.append(due)
+    return soon[:5]
+
+
+def _count(endings: Sequence[Ending], ours: set[int]) -> Applied:
+    outcomes = [end.outcome for end in endings if end.task.id in ours]
+    return Applied(
+        completed=outcomes.count(AttemptOutcome.COMPLETED),
+        deferred=outcomes.count(AttemptOutcome.DEFERRED),
+        retried=outcomes.count(AttemptOutcome.RETRY),
+        dead=outcomes.count(AttemptOutcome.DEAD),
+        lost=len(endings) - len(outcomes),
+    )

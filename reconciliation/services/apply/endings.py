@@ -1,0 +1,154 @@
+"""Ends claims: one guarded statement for a whole batch, an attempt row for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from audit.setwise import Columns, insert_rows, rows_source
+from reconciliation.domain.retry import ErrorClass, backoff, is_exhausted
+from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskAttempt, TaskState
+from reconciliation.services.observe.values import Trouble
+from reconciliation.services.queue import ClaimedTask
+
+_TABLE = ReconciliationTask._meta.db_table
+_THROTTLE_DEFAULT = timedelta(seconds=60)
+_MAX_MESSAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a claim ends: the task's next state and what is told of the attempt.
+
+    `refund` gives the attempt back: deferring and throttling burn none.
+    """
+
+    task: ClaimedTask
+    state: str
+    outcome: str
+    run_after: datetime
+    refund: bool = False
+    policy_decision: str = ""
+    error_class: str = ""
+    error_code: str = ""
+    error: str = ""
+
+
+def ending_of_trouble(trouble: Trouble, *, now: datetime) -> Ending:
+    """Return what trouble means for a task: again later, at the host's time, or a dead letter."""
+    task, error_class = trouble.task, trouble.error_class
+    told = {
+        "error_class": error_class.value,
+        "error_code": trouble.code[:60],
+        "error": trouble.message[:_MAX_MESSAGE],
+    }
+    if error_class is ErrorClass.THROTTLED:
+        seconds = trouble.retry_after_seconds
+        wait = _THROTTLE_DEFAULT if seconds is None else timedelta(seconds=max(1, seconds))
+        return Ending(task, TaskState.QUEUED, AttemptOutcome.RETRY, now + wait, refund=True, **told)
+    exhausted = is_exhausted(attempts=task.attempts, max_attempts=task.max_attempts)
+    if error_class in {ErrorClass.TERMINAL, ErrorClass.POISON} or exhausted:
+        return Ending(task, TaskState.DEAD, AttemptOutcome.DEAD, now, **told)
+    wait = backoff(task.key, task.attempts)
+    return Ending(task, TaskState.QUEUED, AttemptOutcome.RETRY, now + wait, **told)
+
+
+def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[int]:
+    """End claims and return the ids of the tasks that were still ours.
+
+    Two statements for any number. A task whose claim we lost is not touched, and its effects must
+    not be applied. One that was announced again while it ran goes back to the queue.
+    """
+    if not endings:
+        return set()
+    columns: Columns = {
+        "id": "bigint",
+        "epoch": "bigint",
+        "state": "text",
+        "run_after": "timestamptz",
+        "refund": "integer",
+        "policy_decision": "text",
+        "error_class": "text",
+        "error_code": "text",
+        "error": "text",
+        "at": "timestamptz",
+    }
+    rows = [
+        (
+            one.task.id,
+            one.task.epoch,
+            one.state,
+            one.run_after,
+            int(one.refund),
+            one.policy_decision,
+            one.error_class,
+            one.error_code,
+            one.error,
+            now,
+        )
+        for one in endings
+    ]
+    source, params = rows_source(connection, columns, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(_END.format(source=source), params)
+        ours = {row[0] for row in cursor.fetchall()}
+    _record_attempts([one for one in endings if one.task.id in ours], worker=worker, now=now)
+    return ours
+
+
+_AGAIN = f"(v.state = 'completed' AND {_TABLE}.rerun)"
+_END = f"""UPDATE {_TABLE} SET
+    state = CASE WHEN {_AGAIN} THEN 'queued' ELSE v.state END,
+    series = {_TABLE}.series + CASE WHEN {_AGAIN} THEN 1 ELSE 0 END,
+    attempts = CASE WHEN {_AGAIN} THEN 0 ELSE {_TABLE}.attempts - v.refund END,
+    run_after = v.run_after,
+    rerun = false,
+    claimed_by = '',
+    claim_expires_at = NULL,
+    completed_at = CASE WHEN v.state IN ('completed', 'dead') AND NOT {_AGAIN}
+        THEN v.at ELSE NULL END,
+    policy_decision = CASE WHEN v.policy_decision = ''
+        THEN {_TABLE}.policy_decision ELSE v.policy_decision END,
+    last_error_class = v.error_class,
+    last_error_code = v.error_code,
+    last_error = v.error
+    FROM {{source}} AS v
+    WHERE {_TABLE}.id = v.id AND {_TABLE}.claim_epoch = v.epoch AND {_TABLE}.state = 'running'
+    RETURNING {_TABLE}.id"""
+
+
+def _record_attempts(endings: Sequence[Ending], *, worker: str, now: datetime) -> None:
+    insert_rows(
+        connection,
+        TaskAttempt._meta.db_table,
+        {
+            "task_id": "bigint",
+            "series": "integer",
+            "number": "integer",
+            "claim_epoch": "bigint",
+            "worker": "text",
+            "started_at": "timestamptz",
+            "ended_at": "timestamptz",
+            "outcome": "text",
+            "error_class": "text",
+            "error_code": "text",
+            "error": "text",
+        },
+        [
+            (
+                one.task.id,
+                one.task.series,
+                one.task.attempts,
+                one.task.epoch,
+                worker,
+                one.task.started_at,
+                now,
+                one.outcome,
+                one.error_class,
+                one.error_code,
+                one.error,
+            )
+            for one in endings
+        ],
+    )

@@ -1,0 +1,78 @@
+"""The minute tick: takes back lost claims, plans the sweep that is due, wakes what waits, prunes.
+
+Safe to run in every worker at once, late, twice or never for a while: after downtime one lap
+catches up, missed ticks are not replayed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django_q.models import Failure
+
+from reconciliation.models import (
+    Heartbeat,
+    ReconciliationTask,
+    SweepTrigger,
+    TaskState,
+    WebhookDelivery,
+)
+from reconciliation.services.reap import reap_lost_claims
+from reconciliation.services.sweeps import Budget, plan_sweep
+from reconciliation.services.wake import wake
+
+_PRUNE_BATCH = 500
+_KEEP_WAKE_UP_FAILURES = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a tick did."""
+
+    reaped: int
+    planned: int
+    sweep_id: int | None
+    woken: bool
+    bodies_pruned: int
+
+
+def tick(
+    *, budget: Budget, body_retention: timedelta, correlation_id: str, now: datetime
+) -> Ticked:
+    """Run one tick."""
+    reaped = reap_lost_claims(now=now)
+    slot = now.replace(second=0, microsecond=0)
+    planned = plan_sweep(
+        slot=slot,
+        scope="",
+        everything=False,
+        trigger=SweepTrigger.SCHEDULE,
+        budget=budget,
+        correlation_id=correlation_id,
+        now=now,
+    )
+    waiting = ReconciliationTask.objects.filter(state=TaskState.QUEUED, run_after__lte=now).exists()
+    if waiting:
+        with transaction.atomic():
+            wake(now)
+    pruned = _prune(body_retention=body_retention, now=now)
+    Heartbeat.objects.update_or_create(name="tick", defaults={"at": now})
+    return Ticked(
+        reaped=reaped,
+        planned=len(planned.worklist.items) if planned.row else 0,
+        sweep_id=planned.row.pk if planned.row else None,
+        woken=waiting,
+        bodies_pruned=pruned,
+    )
+
+
+def _prune(*, body_retention: timedelta, now: datetime) -> int:
+    old = WebhookDelivery.objects.filter(
+        received_at__lt=now - body_retention, body__isnull=False
+    ).order_by("id")
+    pruned = WebhookDelivery.objects.filter(
+        pk__in=list(old.values_list("pk", flat=True)[:_PRUNE_BATCH])
+    ).update(body=None)
+    # django-q2 never prunes failures by itself.
+    Failure.objects.filter(started__lt=now - _KEEP_WAKE_UP_FAILURES).delete()
+    return pruned
