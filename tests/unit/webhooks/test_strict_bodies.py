@@ -118,6 +118,18 @@ def test_a_field_that_is_not_what_it_should_be_is_named(
     assert refusal_of(push_with(**changes)) == (code, where)
 
 
+@pytest.mark.parametrize("junk", [True, "7", 7.0, -1, 2**31, [7]])
+def test_a_number_that_is_no_whole_number_is_refused(junk: Any) -> None:
+    with pytest.raises(MalformedBody) as refusal:
+        read_json_object(json.dumps({"number": junk}).encode()).number("number")
+
+    assert (refusal.value.code, refusal.value.where) == ("wrong_type", "/number")
+
+
+def test_the_largest_number_of_a_pull_request_is_read() -> None:
+    assert read_json_object(b'{"number": 2147483647}').number("number") == 2**31 - 1
+
+
 def test_an_item_of_a_list_is_named_by_its_place() -> None:
     body = {"push": {"changes": [{"old": None, "new": None}]}, "repository": {}}
     headers = Headers([("X-Event-Key", "repo:push")])
