@@ -7,6 +7,7 @@ from typing import Any
 
 from governance.domain.policy_schema import (
     ANY_RULE,
+    BRANCH_PATTERN_KEYS,
     BY_KEY,
     CEILINGS,
     CHECK_OF_RULES,
@@ -49,6 +50,19 @@ def check_document(value: Any, *, layer: str) -> tuple[dict[str, Any], list[Faul
     if FLOORS in value:
         document[FLOORS] = _floors(value[FLOORS], document, faults)
     return _without_empty(document), faults
+
+
+def branch_patterns_in(written: Any) -> list[tuple[Path, str]]:
+    """Return every branch pattern of a value that was checked without errors, and its path."""
+    found: list[tuple[Path, str]] = []
+    for section, name in (path_of(key) for key in BRANCH_PATTERN_KEYS):
+        for index, item in enumerate(written.get(section, {}).get(name, ())):
+            path = (section, name, index)
+            if isinstance(item, dict):
+                found.append(((*path, "branch"), item["branch"]))
+            else:
+                found.append((path, item))
+    return found
 
 
 def _section(section: str, content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:

@@ -25,6 +25,12 @@ from governance.domain.policy_schema import (
 from governance.domain.policy_tightening import held_by_floor, is_looser
 
 
+def layer_name(layer: str, target: str, branch_pattern: str) -> str:
+    """Return the one way a layer is called, such as `branch acme/main/api @release/**`."""
+    pattern = f" @{branch_pattern}" if branch_pattern else ""
+    return f"{layer} {target}{pattern}".rstrip()
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyLayer:
     """The current version of one layer; `document` is checked and canonical."""
@@ -39,8 +45,7 @@ class PolicyLayer:
     @property
     def name(self) -> str:
         """Return the layer's address, such as `repository acme/main/api` or `site`."""
-        pattern = f" @{self.branch_pattern}" if self.branch_pattern else ""
-        return f"{self.layer} {self.target}{pattern}".rstrip()
+        return layer_name(self.layer, self.target, self.branch_pattern)
 
     @property
     def label(self) -> str:
@@ -96,17 +101,19 @@ def specificity(branch_pattern: str) -> tuple[bool, int, str]:
     return (letters == len(branch_pattern), letters, branch_pattern)
 
 
-def in_order(layers: Iterable[PolicyLayer]) -> list[PolicyLayer]:
-    """Return layers from the least to the most specific; the order never ties."""
-    return sorted(
-        layers,
-        key=lambda layer: (
-            LAYERS.index(layer.layer),
-            specificity(layer.branch_pattern),
-            layer.target,
-            layer.version,
-        ),
+def place_in_order(layer: PolicyLayer) -> tuple[int, tuple[bool, int, str], str, int]:
+    """Return what layers are sorted by: least specific first, and never a tie."""
+    return (
+        LAYERS.index(layer.layer),
+        specificity(layer.branch_pattern),
+        layer.target,
+        layer.version,
     )
+
+
+def in_order(layers: Iterable[PolicyLayer]) -> list[PolicyLayer]:
+    """Return layers from the least to the most specific."""
+    return sorted(layers, key=place_in_order)
 
 
 def merge(layers: Iterable[PolicyLayer]) -> Merged:

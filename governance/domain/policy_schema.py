@@ -222,6 +222,9 @@ All of these keys are tighter when lower, so that lowering one never breaks a fl
 """
 
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
+BRANCH_PATTERN_KEYS = tuple(
+    setting.key for setting in SETTINGS if setting.kind in (BRANCH_PATTERNS, REWRITES)
+)
 SECTIONS: tuple[str, ...] = tuple(
     dict.fromkeys(setting.key.split(".", 1)[0] for setting in SETTINGS)
 )

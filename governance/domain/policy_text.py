@@ -36,9 +36,13 @@ class PolicyText:
     """What a text says, and everything that is wrong with it, in the order of its lines."""
 
     document: dict[str, Any]
+    """Checked and canonical."""
     problems: tuple[PolicyProblem, ...]
+    written: Any
+    """What was checked, in the order it was written in."""
+    file: str = ""
     source: Source | None = None
-    """None for a text that cannot be read at all."""
+    """None when there was no text, or it cannot be read at all."""
 
     @property
     def is_valid(self) -> bool:
@@ -54,7 +58,7 @@ def read_policy(content: bytes | str, *, file: str, layer: str) -> PolicyText:
     try:
         source = read_source(content, file=file)
     except Unreadable as error:
-        return PolicyText({}, (problem_of_text(error, file=file),))
+        return PolicyText({}, (problem_of_text(error, file=file),), None, file)
     document, faults = check_document(source.value, layer=layer)
     problems = [
         _problem(fault, place, file=file)
@@ -63,13 +67,13 @@ def read_policy(content: bytes | str, *, file: str, layer: str) -> PolicyText:
             *((fault, source.place_of(fault.path)) for fault in faults),
         )
     ]
-    return PolicyText(document, in_text_order(problems), source)
+    return PolicyText(document, in_text_order(problems), source.value, file, source)
 
 
 def check_policy(value: Any, *, layer: str) -> PolicyText:
     """Return the document that a value holds which came without a text, as in an API call."""
     document, faults = check_document(value, layer=layer)
-    return PolicyText(document, problems_of(faults, file="", source=None))
+    return PolicyText(document, problems_of(faults, file="", source=None), value)
 
 
 def read_source(content: bytes | str, *, file: str) -> Source:

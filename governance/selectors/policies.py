@@ -1,17 +1,20 @@
-"""Reads policy layers: current versions, history, and what explains an effective policy."""
+"""Reads policy layers: those over repositories, those below a place, why a value is in force."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from audit.setwise import in_set
-from governance.domain.policy_layers import PolicyLayer, in_order
+from governance.domain.policy import matches, policy_from_document
+from governance.domain.policy_layers import (
+    Origin,
+    PolicyLayer,
+    in_order,
+    merge,
+    place_in_order,
+)
 from governance.models import PolicyVersion, Repository
-
-_VERSIONS = PolicyVersion._meta.db_table
-_REPOSITORIES = Repository._meta.db_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,82 +24,186 @@ class LayerSet:
     layers: tuple[PolicyLayer, ...]
     branch_layers: tuple[PolicyLayer, ...]
 
+    def over(self, branch: str) -> tuple[PolicyLayer, ...]:
+        """Return the layers over a branch; the empty string is the repository itself."""
+        if not branch or not self.branch_layers:
+            return self.layers
+        return self.layers + tuple(
+            layer for layer in self.branch_layers if matches(layer.branch_pattern, branch)
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    tenant_id: int
-    workspace_id: int
+class Explanation:
+    """The policy in force over a branch: its digest, its layers, and the origin of each value."""
+
+    digest: str
+    layers: tuple[PolicyLayer, ...]
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LowerLayer:
+    """A layer below a place, with the layers between the two, least specific first."""
+
+    layer: PolicyLayer
+    between: tuple[PolicyLayer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A current version and the place it applies to, where that place lies today."""
+
+    layer: PolicyLayer
+    tenant_id: int | None
+    workspace_id: int | None
+    repository_id: int | None
+
+    @property
+    def place(self) -> tuple[str, int | None]:
+        return (self.layer.layer, self.repository_id or self.workspace_id or self.tenant_id)
 
 
 def layer_sets(repository_ids: Sequence[int]) -> dict[int, LayerSet]:
     """Return the current layers over each repository that exists, in two statements."""
-    places = _places(repository_ids)
-    found = _current_layers(
-        tenants={place.tenant_id for place in places.values()},
-        workspaces={place.workspace_id for place in places.values()},
+    places = {
+        row[0]: row[1:]
+        for row in Repository.objects.filter(pk__in=sorted(set(repository_ids)))
+        .order_by("pk")
+        .values_list("pk", "tenant_id", "workspace_id")
+    }
+    found = current_layers(
+        tenants={tenant for tenant, _ in places.values()},
+        workspaces={workspace for _, workspace in places.values()},
         repositories=places,
     )
-    site = found.get(("site", None), [])
     return {
-        repository_id: LayerSet(
-            layers=tuple(
-                site
-                + found.get(("tenant", place.tenant_id), [])
-                + found.get(("workspace", place.workspace_id), [])
-                + found.get(("repository", repository_id), [])
+        repository: LayerSet(
+            layers=(
+                *found.get(("site", None), ()),
+                *found.get(("tenant", tenant), ()),
+                *found.get(("workspace", workspace), ()),
+                *found.get(("repository", repository), ()),
             ),
-            branch_layers=tuple(in_order(found.get(("branch", repository_id), []))),
+            branch_layers=tuple(in_order(found.get(("branch", repository), ()))),
         )
-        for repository_id, place in places.items()
+        for repository, (tenant, workspace) in places.items()
     }
 
 
-def _places(repository_ids: Sequence[int]) -> dict[int, _Place]:
-    chosen, params = in_set(connection, sorted(set(repository_ids)), "bigint")
-    sql = f"SELECT id, tenant_id, workspace_id FROM {_REPOSITORIES} WHERE id {chosen}"  # noqa: S608 - our own names
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return {row[0]: _Place(row[1], row[2]) for row in cursor.fetchall()}
-
-
-def _current_layers(
-    *, tenants: Iterable[int], workspaces: Iterable[int], repositories: Iterable[int]
+def current_layers(
+    *,
+    tenants: Collection[int] = (),
+    workspaces: Collection[int] = (),
+    repositories: Collection[int] = (),
 ) -> dict[tuple[str, int | None], list[PolicyLayer]]:
-    """Return the newest version of every layer over these places, by (layer, id of its place).
+    """Return the site's layer and those of these places, by (layer, id of the place)."""
+    rows = _newest(
+        PolicyVersion.objects.filter(
+            Q(layer="site")
+            | Q(layer="tenant", tenant__in=sorted(tenants))
+            | Q(layer="workspace", workspace__in=sorted(workspaces))
+            | Q(layer__in=("repository", "branch"), repository__in=sorted(repositories))
+        )
+    )
+    found: dict[tuple[str, int | None], list[PolicyLayer]] = {}
+    for row in rows:
+        found.setdefault(row.place, []).append(row.layer)
+    return found
 
-    The newest is chosen twice: by the database per address (so that history stays there), and here
+
+def layers_below(
+    *,
+    tenant_id: int | None = None,
+    workspace_id: int | None = None,
+    repository_id: int | None = None,
+) -> list[LowerLayer]:
+    """Return every current layer below a place, in order; no ids at all mean the site."""
+    below = PolicyVersion.objects.exclude(layer="site")
+    if repository_id is not None:
+        below = below.filter(layer="branch", repository=repository_id)
+    elif workspace_id is not None:
+        below = below.filter(
+            Q(layer__in=("repository", "branch"), repository__workspace=workspace_id)
+        )
+    elif tenant_id is not None:
+        below = below.filter(tenant=tenant_id).exclude(layer="tenant")
+    rows = _newest(below)
+    by_place = {row.place: row.layer for row in rows if row.layer.layer != "branch"}
+    return [
+        LowerLayer(
+            layer=row.layer,
+            between=tuple(
+                by_place[place]
+                for place in (
+                    ("tenant", row.tenant_id),
+                    ("workspace", row.workspace_id),
+                    ("repository", row.repository_id),
+                )
+                if place in by_place and place != row.place
+            ),
+        )
+        for row in rows
+    ]
+
+
+def explain(repository_id: int, branch: str) -> Explanation:
+    """Return which layer set each value that is in force over a branch, or the repository ("").
+
+    Raises:
+        Repository.DoesNotExist: there is no such repository.
+    """
+    found = layer_sets([repository_id])
+    if repository_id not in found:
+        raise Repository.DoesNotExist(f"there is no repository {repository_id}")
+    layers = found[repository_id].over(branch)
+    merged = merge(layers)
+    return Explanation(
+        digest=policy_from_document(merged.document).digest,
+        layers=layers,
+        origins=tuple(merged.origins[key] for key in sorted(merged.origins)),
+    )
+
+
+def _newest(versions: QuerySet[PolicyVersion]) -> list[_Row]:
+    """Return the newest version of every layer among `versions`, from site to branch pattern.
+
+    The newest is chosen twice: by the database per address, so that history stays there, and here
     per place, because a repository that moved to another workspace has two addresses.
     """
-    in_tenants, tenant_params = in_set(connection, sorted(tenants), "bigint")
-    in_workspaces, workspace_params = in_set(connection, sorted(workspaces), "bigint")
-    in_repositories, repository_params = in_set(connection, sorted(repositories), "bigint")
-    sql = (
-        "SELECT p.layer, COALESCE(p.repository_id, p.workspace_id, p.tenant_id),"  # noqa: S608 - our own names
-        " p.target, p.branch_pattern, p.version, p.digest, p.document"
-        f" FROM {_VERSIONS} AS p WHERE (p.layer = 'site'"
-        f" OR (p.layer = 'tenant' AND p.tenant_id {in_tenants})"
-        f" OR (p.layer = 'workspace' AND p.workspace_id {in_workspaces})"
-        f" OR (p.layer IN ('repository', 'branch') AND p.repository_id {in_repositories}))"
-        f" AND NOT EXISTS (SELECT 1 FROM {_VERSIONS} AS n WHERE n.layer = p.layer"
-        " AND n.target = p.target AND n.branch_pattern = p.branch_pattern"
-        " AND n.version > p.version)"
-        " ORDER BY p.version, p.id"
+    newer = PolicyVersion.objects.filter(
+        layer=OuterRef("layer"),
+        target=OuterRef("target"),
+        branch_pattern=OuterRef("branch_pattern"),
+        version__gt=OuterRef("version"),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*tenant_params, *workspace_params, *repository_params])
-        rows = cursor.fetchall()
-    newest = {
-        (layer, place, pattern): PolicyLayer(
-            layer=layer,
-            target=target,
-            branch_pattern=pattern,
-            version=version,
-            digest=digest,
-            document=json.loads(document),
-        )
-        for layer, place, target, pattern, version, digest, document in rows
-    }
-    found: dict[tuple[str, int | None], list[PolicyLayer]] = {}
-    for (layer, place, _), version in sorted(newest.items(), key=lambda item: item[0][2]):
-        found.setdefault((layer, place), []).append(version)
-    return found
+    current = versions.filter(~Exists(newer)).order_by("version", "pk")
+    newest = {}
+    for row in map(_row, current.values_list(*_FIELDS)):
+        newest[row.place, row.layer.branch_pattern] = row
+    return sorted(newest.values(), key=lambda row: place_in_order(row.layer))
+
+
+_FIELDS = (
+    "layer",
+    "target",
+    "branch_pattern",
+    "version",
+    "digest",
+    "document",
+    "tenant_id",
+    "workspace_id",
+    "repository_id",
+    # Where the repository is today, which need not be where it was when this was published.
+    "repository__workspace_id",
+)
+
+
+def _row(values: tuple[Any, ...]) -> _Row:
+    *layer, tenant_id, workspace_id, repository_id, workspace_today = values
+    return _Row(
+        layer=PolicyLayer(*layer),
+        tenant_id=tenant_id,
+        workspace_id=workspace_today or workspace_id,
+        repository_id=repository_id,
+    )

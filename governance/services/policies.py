@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from audit.setwise import insert_rows
-from governance.domain.policy import Policy, document_text, matches, policy_from_document
+from governance.domain.policy import Policy, document_text, policy_from_document
 from governance.domain.policy_layers import PolicyLayer, merge
 from governance.models import EffectivePolicy
 from governance.selectors.policies import LayerSet, layer_sets
@@ -50,16 +50,21 @@ class PolicyResolver:
             raise UnknownRepository(
                 f"no policy was loaded for repository {repository_id}"
             ) from None
-        if not branch or not found.branch_layers:
-            return found.layers
-        return found.layers + tuple(
-            layer for layer in found.branch_layers if matches(layer.branch_pattern, branch)
-        )
+        return found.over(branch)
 
     @property
     def documents(self) -> Mapping[str, str]:
         """Return the canonical text, by digest, of every policy this resolver has given so far."""
         return self._documents
+
+
+def effective_policy(repository_id: int, branch: str) -> Policy:
+    """Return the policy over one branch, or over the repository (""); for many, `load_policies`.
+
+    Raises:
+        UnknownRepository: there is no such repository.
+    """
+    return load_policies([repository_id]).for_branch(repository_id, branch)
 
 
 def load_policies(repository_ids: Sequence[int]) -> PolicyResolver:
