@@ -25,9 +25,9 @@ from reconciliation.webhooks.events import (
     StatusResult,
     StatusState,
 )
-from reconciliation.webhooks.fields import JsonObject, shortened
+from reconciliation.webhooks.fields import JsonObject, joined_name, shortened
 from reconciliation.webhooks.malformed import MalformedBody
-from reconciliation.webhooks.refs import Ref, branch_of, full_ref, joined_name, object_id
+from reconciliation.webhooks.refs import Ref, branch_of, full_ref, object_id
 
 _STEPS: Final = {
     "git.pullrequest.created": PullRequestStep.OPENED,
@@ -142,7 +142,7 @@ def read_repository_renamed(body: JsonObject) -> Reading:
     project = resource.child("repository").child("project").name("name")
     change = RepositoryChange(
         action="renamed",
-        old_full_name=joined_name(project, old_name, where=resource.where) if old_name else None,
+        old_full_name=joined_name(project, old_name) if old_name else None,
         new_full_name=repository.full_name,
     )
     return _repository_changed(body, change, repository)
@@ -154,7 +154,7 @@ def read_repository_deleted(body: JsonObject) -> Reading:
     project = resource.child("project").name("name")
     repository = RepositoryRef(
         host_id=resource.identifier("repositoryId"),
-        full_name=joined_name(project, resource.name("repositoryName"), where=resource.where),
+        full_name=joined_name(project, resource.name("repositoryName")),
     )
     return _repository_changed(body, RepositoryChange(action="deleted"), repository)
 
@@ -196,7 +196,7 @@ def _repository(repository: JsonObject) -> RepositoryRef:
 
 def _full_name(repository: JsonObject) -> str:
     project = repository.child("project").name("name")
-    return joined_name(project, repository.name("name"), where=repository.where)
+    return joined_name(project, repository.name("name"))
 
 
 def _step(key: str, *, raw_state: str) -> PullRequestStep:
@@ -232,7 +232,7 @@ def _person(resource: JsonObject, key: str) -> str | None:
     person = resource.optional_child(key)
     if person is None:
         return None
-    return person.optional_name("uniqueName") or person.optional_name("displayName")
+    return person.person("uniqueName") or person.person("displayName")
 
 
 _TALK: Final = "discussion, not a change to refs"

@@ -86,10 +86,10 @@ def _read_pull_request(body: JsonObject, action: str, step: PullRequestStep) -> 
         author=_name_of(author) if author else None,
         head_branch=_branch_name(source),
         head_sha=_short_id(source),
-        head_repository=head.name("full_name") if head else None,
+        head_repository=head.full_name("full_name") if head else None,
         base_branch=_branch_name(destination),
         base_sha=_short_id(destination),
-        base_repository=base.name("full_name"),
+        base_repository=base.full_name("full_name"),
         merge_sha=merge.optional_object_id("hash", may_be_short=True) if merge else None,
         from_fork=head is None or head.identifier("uuid") != base.identifier("uuid"),
         updated_at=request.moment("updated_on"),
@@ -160,7 +160,7 @@ def read_repository_updated(body: JsonObject) -> Reading:
 
 def read_repository_transfer(body: JsonObject) -> Reading:
     """Read a transfer to another workspace; the old name is not in it."""
-    new_full_name = body.child("repository").name("full_name")
+    new_full_name = body.child("repository").full_name("full_name")
     change = RepositoryChange(action="transferred", new_full_name=new_full_name)
     return _repository_changed(body, change)
 
@@ -183,7 +183,7 @@ def _repository(repository: JsonObject) -> RepositoryRef:
     main_branch = repository.optional_child("mainbranch")
     return RepositoryRef(
         host_id=repository.identifier("uuid"),
-        full_name=repository.name("full_name"),
+        full_name=repository.full_name("full_name"),
         # No clone link is sent; Bitbucket serves git at the page's own address.
         clone_url=page.optional_name("href") if page else None,
         default_branch=main_branch.optional_name("name") if main_branch else None,
@@ -198,7 +198,7 @@ def _actor(body: JsonObject) -> str | None:
 def _name_of(account: JsonObject) -> str | None:
     # Newest first: `username` was withdrawn for people, and is still sent for teams.
     for key in ("nickname", "username", "display_name"):
-        name = account.optional_name(key)
+        name = account.person(key)
         if name is not None:
             return name
     return None

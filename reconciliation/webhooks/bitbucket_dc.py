@@ -20,8 +20,8 @@ from reconciliation.webhooks.events import (
     PullRequestStep,
     RepositoryRef,
 )
-from reconciliation.webhooks.fields import JsonObject
-from reconciliation.webhooks.refs import branch_of, joined_name
+from reconciliation.webhooks.fields import JsonObject, joined_name
+from reconciliation.webhooks.refs import branch_of
 
 _STEPS: Final = {
     "pr:opened": PullRequestStep.OPENED,
@@ -73,7 +73,7 @@ def read_pull_request(body: JsonObject) -> Reading:
         merged=merged,
         draft=request.flag("draft"),
         title=request.optional_text("title", longest=LONGEST_TITLE),
-        author=author.child("user").optional_name("name") if author else None,
+        author=author.child("user").person("name") if author else None,
         head_branch=_branch(source),
         head_sha=source.optional_object_id("latestCommit"),
         head_repository=_full_name(head),
@@ -129,7 +129,7 @@ def _repository(repository: JsonObject) -> RepositoryRef:
 
 def _full_name(repository: JsonObject) -> str:
     project = repository.child("project").name("key")
-    return joined_name(project, repository.name("slug"), where=repository.where)
+    return joined_name(project, repository.name("slug"))
 
 
 def _clone_url(repository: JsonObject) -> str | None:
@@ -162,7 +162,7 @@ def _merge_commit(request: JsonObject) -> str | None:
 
 def _actor(body: JsonObject) -> str | None:
     actor = body.optional_child("actor")
-    return actor.optional_name("name") if actor else None
+    return actor.person("name") if actor else None
 
 
 _TALK: Final = "discussion, not a change to refs"

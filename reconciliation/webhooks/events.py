@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
-from reconciliation.webhooks.fields import JsonObject
+from reconciliation.webhooks.fields import LONGEST_FULL_NAME, JsonObject
 from reconciliation.webhooks.refs import RefType
 
 
@@ -206,10 +206,14 @@ def _plain(value: object) -> object:
 def _repository(stored: JsonObject) -> RepositoryRef:
     return RepositoryRef(
         host_id=stored.optional_name("host_id"),
-        full_name=stored.optional_name("full_name"),
+        full_name=_stored_full_name(stored, "full_name"),
         clone_url=stored.optional_name("clone_url"),
         default_branch=stored.optional_name("default_branch"),
     )
+
+
+def _stored_full_name(stored: JsonObject, key: str) -> str | None:
+    return stored.optional_text(key, longest=LONGEST_FULL_NAME)
 
 
 def _pull_request(stored: JsonObject) -> PullRequestState:
@@ -225,10 +229,10 @@ def _pull_request(stored: JsonObject) -> PullRequestState:
         author=stored.optional_name("author"),
         head_branch=stored.optional_name("head_branch"),
         head_sha=stored.optional_object_id("head_sha", may_be_short=True),
-        head_repository=stored.optional_name("head_repository"),
+        head_repository=_stored_full_name(stored, "head_repository"),
         base_branch=stored.optional_name("base_branch"),
         base_sha=stored.optional_object_id("base_sha", may_be_short=True),
-        base_repository=stored.optional_name("base_repository"),
+        base_repository=_stored_full_name(stored, "base_repository"),
         previous_base_branch=stored.optional_name("previous_base_branch"),
         merge_sha=stored.optional_object_id("merge_sha", may_be_short=True),
         merged_at=stored.optional_name("merged_at"),
@@ -252,7 +256,7 @@ def _status(stored: JsonObject) -> StatusResult:
 def _change(stored: JsonObject) -> RepositoryChange:
     return RepositoryChange(
         action=stored.one_of("action", get_args(RepositoryAction)),
-        old_full_name=stored.optional_name("old_full_name"),
-        new_full_name=stored.optional_name("new_full_name"),
+        old_full_name=_stored_full_name(stored, "old_full_name"),
+        new_full_name=_stored_full_name(stored, "new_full_name"),
         default_branch=stored.optional_name("default_branch"),
     )

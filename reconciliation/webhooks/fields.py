@@ -12,6 +12,11 @@ from reconciliation.webhooks.refs import Ref, full_ref, object_id, ref_name
 MAX_INTEGER: Final = 2**31 - 1
 """Numbers of pull requests and the like; larger ones are no such number."""
 
+# What is stored has bounds; hosts stay far below them, so that only junk is ever cut.
+LONGEST_ID: Final = 100
+LONGEST_PERSON: Final = 200
+LONGEST_FULL_NAME: Final = 300
+
 Word = TypeVar("Word", bound=str)
 
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
@@ -92,7 +97,7 @@ class JsonObject:
         return shortened(value, longest=longest)
 
     def name(self, key: str) -> str:
-        """Return a name: not empty, no control characters, at most 1,024 bytes."""
+        """Return a name: not empty, no control characters, at most 1,000 bytes."""
         value = self._required(key)
         if not isinstance(value, str):
             self._wrong(key, "text")
@@ -102,12 +107,25 @@ class JsonObject:
         """Return a name, or None when it is absent, null or empty."""
         return None if self._members.get(key) in (None, "") else self.name(key)
 
+    def full_name(self, key: str) -> str:
+        """Return a repository's full name, cut (see `shortened`) at 300 characters."""
+        return shortened(self.name(key), longest=LONGEST_FULL_NAME)
+
+    def optional_full_name(self, key: str) -> str | None:
+        """Return a repository's full name, or None when it is absent, null or empty."""
+        return None if self._members.get(key) in (None, "") else self.full_name(key)
+
+    def person(self, key: str) -> str | None:
+        """Return who it was, cut at 200 characters; None when the host does not say."""
+        name = self.optional_name(key)
+        return shortened(name, longest=LONGEST_PERSON) if name else None
+
     def identifier(self, key: str) -> str:
         """Return a host's stable id as text; hosts write numbers or UUIDs."""
         value = self._required(key)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return str(value)
-        return self.name(key)
+        return shortened(self.name(key), longest=LONGEST_ID)
 
     def optional_identifier(self, key: str) -> str | None:
         """Return a host's stable id as text, or None when it is absent, null or empty."""
@@ -178,6 +196,11 @@ def shortened(text: str, *, longest: int) -> str:
         return text
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{text[: longest - 9]}~{digest}"
+
+
+def joined_name(*parts: str) -> str:
+    """Return a full name made of parts already read, cut as any other full name."""
+    return shortened("/".join(parts), longest=LONGEST_FULL_NAME)
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, object]]:

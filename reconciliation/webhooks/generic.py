@@ -56,7 +56,7 @@ def read_push(body: JsonObject) -> Reading:
                 before=moved.optional_object_id("before"),
                 after=moved.optional_object_id("after"),
                 forced=moved.flag("forced"),
-                actor=data.optional_name("actor"),
+                actor=data.person("actor"),
                 occurred_at=body.moment("timestamp"),
             )
             for moved in data.children("refs")
@@ -72,8 +72,8 @@ def read_pull_request(body: JsonObject) -> Reading:
     step = request.one_of("action", tuple(PullRequestStep))
     life = request.one_of("state", get_args(PullRequestLife))
     head_repository, base_repository = (
-        head.optional_name("repository"),
-        base.optional_name("repository"),
+        head.optional_full_name("repository"),
+        base.optional_full_name("repository"),
     )
     from_fork = request.flag("from_fork")
     state = PullRequestState(
@@ -85,7 +85,7 @@ def read_pull_request(body: JsonObject) -> Reading:
         merged=life == "merged",
         draft=request.flag("draft"),
         title=request.optional_text("title", longest=LONGEST_TITLE),
-        author=request.optional_name("author"),
+        author=request.person("author"),
         head_branch=head.name("branch"),
         head_sha=head.optional_object_id("sha"),
         head_repository=head_repository,
@@ -104,7 +104,7 @@ def read_pull_request(body: JsonObject) -> Reading:
             state,
             repository=_repository(data),
             before=request.optional_object_id("previous_head_sha"),
-            actor=data.optional_name("actor"),
+            actor=data.person("actor"),
         )
     )
 
@@ -128,7 +128,7 @@ def read_status(body: JsonObject) -> Reading:
             status,
             repository=_repository(data),
             ref=Ref("branch", branch) if branch else None,
-            actor=data.optional_name("actor"),
+            actor=data.person("actor"),
             occurred_at=body.moment("timestamp"),
         )
     )
@@ -140,15 +140,15 @@ def read_repository(body: JsonObject) -> Reading:
     given = data.child("change")
     change = RepositoryChange(
         action=given.one_of("action", get_args(RepositoryAction)),
-        old_full_name=given.optional_name("old_full_name"),
-        new_full_name=given.optional_name("new_full_name"),
+        old_full_name=given.optional_full_name("old_full_name"),
+        new_full_name=given.optional_full_name("new_full_name"),
         default_branch=given.optional_name("default_branch"),
     )
     return accepted(
         repository_event(
             change,
             repository=_repository(data),
-            actor=data.optional_name("actor"),
+            actor=data.person("actor"),
             occurred_at=body.moment("timestamp"),
         )
     )
@@ -159,7 +159,7 @@ def read_ping(body: JsonObject) -> Reading:
     data = body.optional_child("data")
     named = data is not None and data.has("repository")
     repository = _repository(data) if data is not None and named else RepositoryRef()
-    return accepted(ping_event(repository, actor=data.optional_name("actor") if data else None))
+    return accepted(ping_event(repository, actor=data.person("actor") if data else None))
 
 
 def event_in_body(body: JsonObject) -> str | None:
@@ -178,7 +178,7 @@ def _repository(data: JsonObject) -> RepositoryRef:
         raise MalformedBody("missing", "neither id nor full_name", where=repository.where)
     return RepositoryRef(
         host_id=repository.optional_identifier("id"),
-        full_name=repository.optional_name("full_name"),
+        full_name=repository.optional_full_name("full_name"),
         clone_url=repository.optional_name("clone_url"),
         default_branch=repository.optional_name("default_branch"),
     )

@@ -12,7 +12,7 @@ from reconciliation.webhooks.dialect import (
     set_aside,
 )
 from reconciliation.webhooks.events import RepositoryChange, RepositoryRef
-from reconciliation.webhooks.fields import JsonObject
+from reconciliation.webhooks.fields import JsonObject, joined_name
 from reconciliation.webhooks.github_checks import (
     read_check_run,
     read_check_suite,
@@ -28,7 +28,6 @@ from reconciliation.webhooks.github_family import (
     repository_of,
     repository_ref,
 )
-from reconciliation.webhooks.refs import joined_name
 
 
 def read_ping(body: JsonObject) -> Reading:
@@ -61,14 +60,14 @@ def _change(action: str, *, body: JsonObject, full_name: str) -> RepositoryChang
             old_name = body.child("changes").child("repository").child("name").name("from")
             return RepositoryChange(
                 action="renamed",
-                old_full_name=joined_name(owner, old_name, where=body.where),
+                old_full_name=joined_name(owner, old_name),
                 new_full_name=full_name,
             )
         case "transferred":
             old_owner = _old_owner(body.child("changes").child("owner").child("from"))
             return RepositoryChange(
                 action="transferred",
-                old_full_name=joined_name(old_owner, name, where=body.where) if old_owner else None,
+                old_full_name=joined_name(old_owner, name) if old_owner else None,
                 new_full_name=full_name,
             )
         case "edited":
@@ -88,7 +87,7 @@ def _edit(body: JsonObject) -> RepositoryChange:
 
 def _old_owner(owner: JsonObject) -> str | None:
     account = owner.optional_child("user") or owner.optional_child("organization")
-    return account.optional_name("login") if account else None
+    return account.person("login") if account else None
 
 
 _WITHOUT_DETAILS: Final = {

@@ -48,7 +48,7 @@ def repository_ref(repository: JsonObject) -> RepositoryRef:
     """Return a repository object as a reference."""
     return RepositoryRef(
         host_id=repository.identifier("id"),
-        full_name=repository.name("full_name"),
+        full_name=repository.full_name("full_name"),
         clone_url=repository.optional_name("clone_url"),
         default_branch=repository.optional_name("default_branch"),
     )
@@ -57,7 +57,7 @@ def repository_ref(repository: JsonObject) -> RepositoryRef:
 def actor_of(body: JsonObject) -> str | None:
     """Return the login of who did it; None for a deleted account or a system event."""
     sender = body.optional_child("sender")
-    return sender.optional_name("login") if sender else None
+    return sender.person("login") if sender else None
 
 
 def read_push(body: JsonObject) -> Reading:
@@ -128,10 +128,10 @@ def read_pull_request(body: JsonObject) -> Reading:
         author=login_under(pull_request, "user"),
         head_branch=_head_branch(head),
         head_sha=head.optional_object_id("sha"),
-        head_repository=head_repository.name("full_name") if head_repository else None,
+        head_repository=head_repository.full_name("full_name") if head_repository else None,
         base_branch=base.name("ref"),
         base_sha=base.optional_object_id("sha"),
-        base_repository=base_repository.name("full_name"),
+        base_repository=base_repository.full_name("full_name"),
         previous_base_branch=previous_base,
         merge_sha=pull_request.optional_object_id("merge_commit_sha"),
         merged_at=pull_request.moment("merged_at"),
@@ -177,7 +177,7 @@ def labels_of(pull_request: JsonObject) -> tuple[str, ...]:
 def login_under(parent: JsonObject, key: str) -> str | None:
     """Return the login of the account under `key`; None for a deleted account."""
     account = parent.optional_child(key)
-    return account.optional_name("login") if account else None
+    return account.person("login") if account else None
 
 
 def _previous_base(body: JsonObject) -> str | None:

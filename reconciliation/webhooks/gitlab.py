@@ -64,7 +64,7 @@ def read_push(body: JsonObject) -> Reading:
             before=body.object_id("before"),
             after=body.object_id("after"),
             forced=None,
-            actor=body.optional_name("user_username") or body.optional_name("user_name"),
+            actor=body.person("user_username") or body.person("user_name"),
             occurred_at=None,
         )
     )
@@ -94,9 +94,9 @@ def read_merge_request(body: JsonObject) -> Reading:
         title=request.optional_text("title", longest=LONGEST_TITLE),
         head_branch=request.name("source_branch"),
         head_sha=last_commit.optional_object_id("id") if last_commit else None,
-        head_repository=source.optional_name("path_with_namespace") if source else None,
+        head_repository=source.optional_full_name("path_with_namespace") if source else None,
         base_branch=request.name("target_branch"),
-        base_repository=target.name("path_with_namespace"),
+        base_repository=target.full_name("path_with_namespace"),
         previous_base_branch=previous_base,
         merge_sha=request.optional_object_id("merge_commit_sha")
         or request.optional_object_id("squash_commit_sha"),
@@ -182,7 +182,7 @@ def _built_ref(build: JsonObject) -> Ref | None:
 
 def _user(body: JsonObject) -> str | None:
     user = body.optional_child("user")
-    return user.optional_name("username") or user.optional_name("name") if user else None
+    return user.person("username") or user.person("name") if user else None
 
 
 def _previous(changes: JsonObject | None, key: str) -> str | None:

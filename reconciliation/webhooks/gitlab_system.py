@@ -19,7 +19,7 @@ def project_ref(project: JsonObject) -> RepositoryRef:
     """Return a project object as a reference; its path may be of any depth."""
     return RepositoryRef(
         host_id=project.optional_identifier("id"),
-        full_name=project.optional_name("path_with_namespace"),
+        full_name=project.optional_full_name("path_with_namespace"),
         clone_url=project.optional_name("git_http_url"),
         default_branch=project.optional_name("default_branch"),
     )
@@ -42,7 +42,7 @@ def read_repository_update(body: JsonObject) -> Reading:
                 before=change.object_id("before"),
                 after=change.object_id("after"),
                 forced=None,
-                actor=body.optional_name("user_name"),
+                actor=body.person("user_name"),
                 occurred_at=None,
             )
             for change in body.children("changes")
@@ -51,10 +51,10 @@ def read_repository_update(body: JsonObject) -> Reading:
 
 
 def _read_project_change(body: JsonObject, action: RepositoryAction) -> Reading:
-    full_name = body.name("path_with_namespace")
+    full_name = body.full_name("path_with_namespace")
     change = RepositoryChange(
         action=action,
-        old_full_name=body.optional_name("old_path_with_namespace"),
+        old_full_name=body.optional_full_name("old_path_with_namespace"),
         new_full_name=None if action == "deleted" else full_name,
     )
     return accepted(

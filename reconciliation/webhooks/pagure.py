@@ -85,7 +85,7 @@ def _pushed(
             created=created,
             deleted=deleted,
             forced=forced,
-            actor=message.optional_name("agent"),
+            actor=message.person("agent"),
             occurred_at=body.moment("timestamp"),
         )
     )
@@ -111,13 +111,13 @@ def read_pull_request(body: JsonObject) -> Reading:
         raw_state=raw_state,
         merged=merged,
         title=request.optional_text("title", longest=LONGEST_TITLE),
-        author=author.optional_name("name") if author else None,
+        author=author.person("name") if author else None,
         head_branch=request.optional_name("branch_from"),
         head_sha=request.optional_object_id("commit_stop"),
-        head_repository=head.name("fullname") if head else None,
+        head_repository=head.full_name("fullname") if head else None,
         base_branch=request.name("branch"),
         base_sha=request.optional_object_id("commit_start"),
-        base_repository=base.name("fullname"),
+        base_repository=base.full_name("fullname"),
         merged_at=request.moment("closed_at") if merged else None,
         from_fork=head is None or head.identifier("id") != base.identifier("id"),
         labels=tuple(sorted(set(request.names("tags")))),
@@ -128,7 +128,7 @@ def read_pull_request(body: JsonObject) -> Reading:
             state,
             repository=_repository(message, base),
             before=None,
-            actor=message.optional_name("agent"),
+            actor=message.person("agent"),
         )
     )
 
@@ -149,7 +149,7 @@ def read_flag(body: JsonObject) -> Reading:
         status_event(
             status,
             repository=_repository(message, message.child("repo")),
-            actor=message.optional_name("agent"),
+            actor=message.person("agent"),
             occurred_at=body.moment("timestamp"),
         )
     )
@@ -163,7 +163,7 @@ def topic_in_body(body: JsonObject) -> str | None:
 def _repository(message: JsonObject, repository: JsonObject) -> RepositoryRef:
     return RepositoryRef(
         host_id=repository.identifier("id"),
-        full_name=message.name("project_fullname"),
+        full_name=message.full_name("project_fullname"),
         clone_url=repository.optional_name("full_url"),
         default_branch=repository.optional_name("default_branch"),
     )

@@ -8,7 +8,7 @@ from reconciliation.webhooks.malformed import MalformedBody
 
 RefType = Literal["branch", "tag"]
 
-MAX_NAME_BYTES: Final = 1024
+MAX_NAME_BYTES: Final = 1000
 """Longest ref or repository name taken over, in UTF-8 bytes; git hosts stop at 255."""
 
 SHORTEST_ABBREVIATION: Final = 7
@@ -54,7 +54,7 @@ def branch_of(text: str, *, where: str) -> str:
 def ref_name(text: str, *, where: str) -> str:
     """Return the name exactly as git has it, or raise MalformedBody("bad_name").
 
-    Refused: empty, over 1,024 bytes, control characters and NUL (git forbids them), and lone
+    Refused: empty, over 1,000 bytes, control characters and NUL (git forbids them), and lone
     surrogates (JSON can write them, UTF-8 cannot, so no git server can hold such a name).
     """
     if not text or _UNNAMEABLE.search(text):
@@ -62,11 +62,6 @@ def ref_name(text: str, *, where: str) -> str:
     if len(text.encode()) > MAX_NAME_BYTES:
         raise MalformedBody("bad_name", f"longer than {MAX_NAME_BYTES} bytes", where=where)
     return text
-
-
-def joined_name(*parts: str, where: str) -> str:
-    """Return a full name made of a host's parts, held to the same bounds as any other name."""
-    return ref_name("/".join(parts), where=where)
 
 
 def object_id(text: str, *, where: str, may_be_short: bool = False) -> str | None:
