@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from reconciliation.remotes.base import (
     NOT_THERE,
@@ -18,6 +19,7 @@ from reconciliation.remotes.base import (
     Comparison,
     HistoryUnknown,
     RemoteHeads,
+    RemoteMalformed,
     RemoteRefused,
     RemoteTarget,
     is_null_id,
@@ -88,9 +90,7 @@ class GitRemote:
         wanted = {
             name: oid for name, oid in heads.items() if not is_null_id(require_object_id(oid))
         }
-        missing = self._missing(self._mirror(target), wanted.values())
-        if missing:
-            self._bring(target, {name: oid for name, oid in wanted.items() if oid in missing})
+        self._obtain(target, self._mirror(target), set(wanted.values()), heads=wanted)
 
     def compare(
         self, target: RemoteTarget, pairs: Sequence[tuple[str, str]]
@@ -118,7 +118,7 @@ class GitRemote:
                 answers |= compare_pairs(self._git, mirror.git_dir, askable)
         holes = {pair for pair in askable if answers[pair].reason == INCOMPLETE}
         if holes:
-            mirror.rebuild_if_damaged(tips={oid for pair in holes for oid in pair})
+            mirror.set_aside_if_damaged(tips={oid for pair in holes for oid in pair})
         return {pair: answers[pair] for pair in dict.fromkeys(pairs)}
 
     def commits(self, target: RemoteTarget, oids: Sequence[str]) -> dict[str, CommitInfo]:
@@ -127,8 +127,7 @@ class GitRemote:
         mirror = self._mirror(target)
         if not wanted or not mirror.exists:
             return {}
-        with mirror.reading():
-            found = read_objects(self._git, mirror.git_dir, wanted)
+        found = self._read(mirror, wanted)
         return {
             oid: parse_commit(oid, content)
             for oid, (kind, content) in found.items()
@@ -172,16 +171,22 @@ class GitRemote:
     def _read_trees(
         self, target: RemoteTarget, mirror: Mirror, oids: list[str]
     ) -> Mapping[str, bytes]:
-        with mirror.reading():
-            found = read_objects(self._git, mirror.git_dir, oids)
+        found = self._read(mirror, oids)
         missing = [oid for oid in oids if oid not in found]
         if missing:
             self._bring_trees(target, mirror, missing)
-            with mirror.reading():
-                found |= read_objects(self._git, mirror.git_dir, missing)
+            found |= self._read(mirror, missing)
         if any(oid not in found or found[oid][0] != b"tree" for oid in oids):
             raise TreesUnknown(NO_TREES)
         return {oid: content for oid, (_, content) in found.items()}
+
+    def _read(self, mirror: Mirror, oids: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
+        try:
+            with mirror.reading():
+                return read_objects(self._git, mirror.git_dir, oids)
+        except MirrorUnreadable:
+            mirror.set_aside()
+            raise
 
     def _bring_trees(self, target: RemoteTarget, mirror: Mirror, oids: list[str]) -> None:
         way = self._reach.way_to(target)
@@ -197,14 +202,26 @@ class GitRemote:
         _mending(mirror, fetch)
 
     def _obtain(
-        self, target: RemoteTarget, mirror: Mirror, oids: Collection[str]
+        self,
+        target: RemoteTarget,
+        mirror: Mirror,
+        oids: Collection[str],
+        *,
+        heads: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, str]:
-        """Make sure of these commits; return a reason for each that cannot be had."""
+        """Make sure of these commits; return a reason for each that cannot be had.
+
+        `heads` tells which of them are heads of which branch, as far as that is known.
+        """
         missing = self._missing(mirror, oids)
         if not missing:
             return {}
-        reason = self._bring(target, {}, also=missing)
-        return dict.fromkeys(self._missing(mirror, missing), reason or NOT_THERE)
+        reason = self._bring(target, missing, heads=heads)
+        absent = self._missing(mirror, oids)
+        if absent - missing:  # the mirror was damaged and made anew: what it held is to be fetched
+            reason = self._bring(target, absent, heads=heads)
+            absent = self._missing(mirror, oids)
+        return dict.fromkeys(absent, reason or NOT_THERE)
 
     def _missing(self, mirror: Mirror, oids: Iterable[str]) -> set[str]:
         wanted = sorted(set(oids))
@@ -214,33 +231,33 @@ class GitRemote:
             with mirror.reading():
                 return set(wanted) - present_commits(self._git, mirror.git_dir, wanted)
         except MirrorUnreadable:
-            mirror.rebuild_if_damaged()
+            mirror.set_aside()
             return set(wanted)
 
     def _bring(
-        self, target: RemoteTarget, heads: Mapping[str, str], *, also: Collection[str] = ()
+        self, target: RemoteTarget, missing: Collection[str], *, heads: Mapping[str, str]
     ) -> str:
         """Fetch what is missing; return why nothing was fetched, or an empty text."""
         way = self._reach.way_to(target)
         if not way.can_filter:
             return NO_FILTER
         mirror = self._mirror(target)
-        object_format = _object_format([*heads.values(), *also])
+        wanted_heads = {name: oid for name, oid in heads.items() if oid in missing}
+        others = set(missing) - set(wanted_heads.values())
 
         def heads_of_this_moment() -> Mapping[str, str]:
             return self.read_heads(target).heads
 
         def fetch() -> None:
-            with mirror.writing(object_format=object_format) as writer:
-                if heads:
-                    fetch_heads(
-                        self._git, writer, way.access, heads, read_heads=heads_of_this_moment
-                    )
-                if also:
-                    fetch_commits(
-                        self._git, writer, way.access, also, read_heads=heads_of_this_moment
-                    )
+            with mirror.writing(object_format=_object_format(missing)) as writer:
+                lost = fetch_heads(
+                    self._git, writer, way.access, wanted_heads, read_heads=heads_of_this_moment
+                ) | fetch_commits(
+                    self._git, writer, way.access, others, read_heads=heads_of_this_moment
+                )
                 writer.finish()
+            if self._missing(mirror, set(missing) - lost):
+                raise MirrorSuspect(RemoteMalformed("git fetched commits and did not keep them"))
 
         _mending(mirror, fetch)
         return ""
@@ -259,7 +276,7 @@ def _mending(mirror: Mirror, fetch: Callable[[], None]) -> None:
     try:
         fetch()
     except MirrorSuspect as suspect:
-        if not mirror.rebuild_if_damaged():
+        if not mirror.set_aside_if_damaged():
             raise suspect.failure from suspect
     else:
         return

@@ -25,7 +25,7 @@ _MAX_MESSAGE = 400
 _SIGNS_OF_DAMAGE = re.compile(
     r"bad object|corrupt|does not point to a valid object|unable to read [0-9a-f]{40}"
     r"|unable to read (sha1|tree)|inflate|bad pack|loose object|failed to traverse"
-    r"|could not parse|unresolved delta|not a git repository: '",
+    r"|could not parse|unresolved delta|not a git repository: '|from promisor remote",
     re.IGNORECASE,
 )
 

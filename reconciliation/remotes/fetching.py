@@ -14,7 +14,8 @@ from reconciliation.remotes.access import Access
 from reconciliation.remotes.base import RemoteError, RemoteUnavailable
 from reconciliation.remotes.failures import failure_in_words_of_git, hints_at_damage
 from reconciliation.remotes.git import Git, run_git
-from reconciliation.remotes.mirror import KEPT, PARTIAL, MirrorWriter
+from reconciliation.remotes.mirror import PARTIAL, MirrorWriter
+from reconciliation.remotes.tidying import KEPT
 
 _MAX_ROUNDS = 32
 _ROUNDS_BEFORE_ASKING = 4
@@ -42,8 +43,8 @@ def fetch_heads(
     wanted: Mapping[str, str],
     *,
     read_heads: ReadHeads,
-) -> None:
-    """Fetch the history of `wanted` (branch name -> id).
+) -> set[str]:
+    """Fetch the history of `wanted` (branch name -> id); return the ids the server lacks.
 
     Where the server has forgotten an id because its branch moved on meanwhile, the branch's head
     of this moment is fetched instead: in the common case the id is among its ancestors.
@@ -54,6 +55,7 @@ def fetch_heads(
         now = read_heads()
         successors = {now[name] for name in moved if name in now}
         _fetch_commits(git, writer, access, successors, read_heads=read_heads)
+    return lost
 
 
 def fetch_commits(
@@ -63,9 +65,9 @@ def fetch_commits(
     oids: Collection[str],
     *,
     read_heads: ReadHeads,
-) -> None:
-    """Fetch the history of single commits, as far as the server still gives it."""
-    _fetch_commits(git, writer, access, set(oids), read_heads=read_heads)
+) -> set[str]:
+    """Fetch the history of single commits; return the ids the server lacks."""
+    return _fetch_commits(git, writer, access, set(oids), read_heads=read_heads)
 
 
 def _fetch_commits(

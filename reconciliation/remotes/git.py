@@ -47,6 +47,7 @@ _FIXED_CONFIG = {
     "maintenance.auto": "false",
     "protocol.version": "2",
     "http.followRedirects": "false",
+    "advice.fetchShowForcedUpdates": "false",
 }
 
 

@@ -12,24 +12,18 @@ import contextlib
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from reconciliation.remotes.base import RemoteRefused, RemoteUnavailable
 from reconciliation.remotes.git import Call, Git, GitTimedOut, run_git
 from reconciliation.remotes.locks import locked
+from reconciliation.remotes.tidying import pack_bytes, tidy
 
-KEPT = "refs/kept/"
 # Tells git that missing trees and files are no damage. Given per call, so that plain reads do
 # not even think of fetching: with it in the mirror's own configuration they would stop instead.
 PARTIAL = {"remote.origin.promisor": "true", "remote.origin.partialclonefilter": "tree:0"}
 
 _MIRROR_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_MANY_PACKS = 40
-_MANY_LOOSE_REFS = 500
-_REFS_PER_PROCESS = 5000
-_GRAPH_WORTHY_BYTES = 64 * 1024
-_TIDY_TIMEOUT_FACTOR = 5
 
 
 class Mirror:
@@ -68,10 +62,7 @@ class Mirror:
         A marker tells the next writer that this one did not end well (it was killed); then what
         git leaves behind in that case is swept away first.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(
-            self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
-        ) as lock:
+        with self._alone() as lock:
             if self._in_use.exists():
                 self._sweep_leftovers()
             self._in_use.touch()
@@ -80,18 +71,29 @@ class Mirror:
             yield MirrorWriter(self._git, self._repository, lock)
             self._in_use.unlink(missing_ok=True)
 
-    def rebuild_if_damaged(self, *, tips: Collection[str] = ()) -> bool:
-        """Set a mirror aside whose commits cannot all be read; say whether that was so.
+    def set_aside(self) -> None:
+        """Take a damaged mirror out of use; the next writer makes a new one.
 
-        Looks at the history of the kept heads and of `tips`.
         At most one damaged mirror is kept, for a person to look at.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds):
+        with self._alone():
+            self._set_aside()
+
+    def set_aside_if_damaged(self, *, tips: Collection[str] = ()) -> bool:
+        """Do so if the history of the kept heads and of `tips` cannot all be read; say so."""
+        with self._alone():
             if not self.exists or self._is_sound(tips):
                 return False
             self._set_aside()
             return True
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[int]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(
+            self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
+        ) as lock:
+            yield lock
 
     @property
     def _lock_path(self) -> Path:
@@ -117,8 +119,7 @@ class Mirror:
         return walk.status == 0
 
     def _create(self, object_format: str) -> None:
-        if self._repository.exists():
-            self._set_aside()
+        self._set_aside()
         arguments = ("--bare", "--quiet", "--template=", "--initial-branch=none")
         result = run_git(
             self._git,
@@ -133,6 +134,8 @@ class Mirror:
             raise RemoteUnavailable(f"cannot make a mirror in {self._folder}: {result.stderr}")
 
     def _set_aside(self) -> None:
+        if not self._repository.exists():
+            return
         aside = self._folder / "damaged.git"
         shutil.rmtree(aside, ignore_errors=True)
         self._repository.rename(aside)
@@ -155,7 +158,7 @@ class MirrorWriter:
         self._git = git
         self._repository = repository
         self._lock = lock
-        self._bytes_at_start = self._pack_bytes()
+        self._bytes_at_start = pack_bytes(repository)
 
     def call(self, *, stdin: bytes = b"", config: Mapping[str, str] | None = None) -> Call:
         """Return a call on this mirror that keeps the lock for as long as its process lives."""
@@ -168,46 +171,7 @@ class MirrorWriter:
 
     def finish(self) -> None:
         """After a fetch: speed up ancestry if there is much new, tidy if there are many pieces."""
-        if self._pack_bytes() - self._bytes_at_start > _GRAPH_WORTHY_BYTES:
-            self._write_commit_graph()
-        if len(self._packs()) > _MANY_PACKS or self._has_many_loose_refs():
-            # Tidiness may wait: if there is no time for it now, the next writer tries again.
-            with contextlib.suppress(GitTimedOut):
-                self._tidy()
-
-    def _packs(self) -> list[Path]:
-        return list(self._repository.glob("objects/pack/*.pack"))
-
-    def _pack_bytes(self) -> int:
-        return sum(pack.stat().st_size for pack in self._packs())
-
-    def _has_many_loose_refs(self) -> bool:
-        kept = self._repository / KEPT
-        return kept.is_dir() and sum(1 for _ in kept.iterdir()) > _MANY_LOOSE_REFS
-
-    def _write_commit_graph(self) -> None:
-        """Never with --changed-paths: in a mirror without trees that fetches them one by one."""
-        run_git(self._git, "commit-graph", "write", "--reachable", "--split", call=self.call())
-
-    def _tidy(self) -> None:
-        """Make one pack of many, one file of many refs, and drop refs that other refs imply."""
-        patient = replace(
-            self._git, timeout_seconds=self._git.timeout_seconds * _TIDY_TIMEOUT_FACTOR
-        )
-        self._write_commit_graph()
-        self._drop_implied_refs(patient)
-        run_git(patient, "pack-refs", "--all", "--prune", call=self.call())
-        run_git(patient, "repack", "-a", "-d", "-q", call=self.call(config=PARTIAL))
-
-    def _drop_implied_refs(self, git: Git) -> None:
-        """A kept head that is an ancestor of another kept head stays reachable without its ref."""
-        listing = run_git(git, "for-each-ref", "--format=%(objectname)", KEPT, call=self.call())
-        oids = listing.stdout.decode().split()
-        for start in range(0, len(oids), _REFS_PER_PROCESS):
-            batch = oids[start : start + _REFS_PER_PROCESS]
-            tips = run_git(git, "merge-base", "--independent", *batch, call=self.call())
-            if tips.status != 0 or tips.stderr:
-                return  # something is missing: then every ref counts
-            implied = set(batch) - set(tips.stdout.decode().split())
-            commands = "".join(f"delete {KEPT}{oid}\n" for oid in sorted(implied))
-            run_git(git, "update-ref", "--stdin", call=self.call(stdin=commands.encode()))
+        new_bytes = pack_bytes(self._repository) - self._bytes_at_start
+        # Tidiness may wait: if there is no time for it now, the next writer tries again.
+        with contextlib.suppress(GitTimedOut):
+            tidy(self._git, self._repository, self.call(), new_bytes=new_bytes)

@@ -13,7 +13,7 @@ _PERSON = re.compile(rb".*<([^>]*)>\s*(\d+)?.*", re.DOTALL)
 
 
 class MirrorUnreadable(RemoteUnavailable):
-    """git cannot read the mirror. It is rebuilt by the next sync."""
+    """git cannot read the mirror. Set it aside; the next fetch makes a new one."""
 
 
 def present_commits(git: Git, git_dir: str, oids: Sequence[str]) -> set[str]:
@@ -38,8 +38,9 @@ def _cat_file(git: Git, git_dir: str, mode: str, oids: Sequence[str]) -> bytes:
         return b""
     wanted = "".join(f"{oid}\n" for oid in oids).encode()
     result = run_git(git, "cat-file", mode, call=Call(git_dir=git_dir, stdin=wanted))
-    if result.status != 0:
-        raise MirrorUnreadable("the mirror cannot be read; the next sync rebuilds it")
+    # A missing object is answered on stdout; stderr is for those that are there and bad.
+    if result.status != 0 or result.stderr:
+        raise MirrorUnreadable("the mirror was damaged; it is fetched anew with the next try")
     return result.stdout
 
 
