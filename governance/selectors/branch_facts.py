@@ -290,6 +290,18 @@ def idle_branches(
     return list(ordered.values_list("repository_id", "name", "observed_head")[:limit])
 
 
+def branches_to_check(repository_id: int, *, idle_since: datetime) -> list[str]:
+    """Return branches whose heads disagree, and those idle since then, by name."""
+    rows = Branch.objects.filter(repository_id=repository_id).values_list(
+        "name", "governed_head", "observed_head", "last_activity_at"
+    )
+    return sorted(
+        name
+        for name, governed, observed, active_at in rows.iterator(chunk_size=5000)
+        if governed != observed or (active_at is not None and active_at <= idle_since)
+    )
+
+
 def _among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:
     pairs = set(wanted)
     return {

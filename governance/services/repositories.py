@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
-from governance.models import RemoteCredential, Repository, Tenant, Workspace
+from audit.setwise import rows_source
+from governance.models import Branch, RemoteCredential, Repository, Tenant, Workspace
 from governance.services.observations import (
     ObservedMove,
     Reading,
@@ -123,6 +124,21 @@ def record_first_snapshots(
         now=now,
         as_governed_by="connect",
     )
+
+
+def record_commit_dates(repository_id: int, dates: Mapping[str, datetime]) -> None:
+    """Set when branches were last active, by one statement; branches not named keep theirs."""
+    if not dates:
+        return
+    columns = {"name": "text", "at": "timestamptz"}
+    source, params = rows_source(connection, columns, sorted(dates.items()))
+    table = Branch._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET last_activity_at = v.at FROM {source} AS v"
+            f" WHERE {table}.repository_id = %s AND {table}.name = v.name",
+            [*params, repository_id],
+        )
 
 
 def _slug(text: str) -> str:

@@ -12,6 +12,7 @@ INSTALLED_APPS = [
     "audit",
     "governance",
     "reconciliation",
+    "reconciler_site",
     "reconciler_site.admin_site.ReconcilerAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -88,6 +89,10 @@ AXES_VERBOSE = False
 # The audit app lies below the app that knows people, so it is told by name whom to ask.
 AUDIT_CALLER_OF_USER = "governance.services.access.caller_of_user"
 
+CSRF_FAILURE_VIEW = "reconciler_site.errors.csrf_failure"
+# Only tests say yes; see `reconciler_site.checks`.
+WEAK_SECRETS_ARE_FINE = False
+
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -137,6 +142,8 @@ SPECTACULAR_SETTINGS = {
 
 # The receiver caps bodies itself, per host; Django's own cap must lie above the largest of them.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 26 * 1024 * 1024 + 1
+# Everything else below /api/ is small; DRF's parsers do not look at the cap above.
+API_BODY_LIMIT_BYTES = env.int("RECONCILER_API_BODY_LIMIT_BYTES", 2 * 1024 * 1024)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "reconciler",

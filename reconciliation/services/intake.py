@@ -98,7 +98,7 @@ def receive(
         refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
         raise BadBody(error) from error
     repository = _repository_of(source, announcement)
-    work = _work_of(announcement, repository, source)
+    work = _work_of(announcement, repository)
     identity = announcement.delivery_id or delivery_id(
         source.host, headers, digest, announcement.event_name
     )
@@ -195,9 +195,7 @@ def _repository_of(source: LiveSource, announcement: Announcement) -> Repository
     return None
 
 
-def _work_of(
-    announcement: Announcement, repository: RepositoryRow | None, source: LiveSource
-) -> str:
+def _work_of(announcement: Announcement, repository: RepositoryRow | None) -> str:
     """Return the subject of the observation that is needed, or the empty string for none."""
     if repository is None or not repository.is_active:
         return ""

@@ -75,7 +75,7 @@ def draft_sweep(
     choice = choose(due, budget=budget.repositories, per_tenant=budget.per_tenant)
     ids = {(one.tenant, one.repo): one.repository_id for one in choice.taken}
     items = [_observation(one, slot) for one in choice.taken]
-    timed, timed_ids = _timed_items(scope=scope, budget=budget, slot=slot, now=now)
+    timed, timed_ids = _timed_items(scope=scope, budget=budget, now=now)
     stale, stale_ids = _stale_items(scope=scope, budget=budget, slot=slot, now=now)
     return PlannedSweep(
         slot=slot,
@@ -198,7 +198,7 @@ def _observation(one: DueRepository, slot: datetime) -> WorkItem:
 
 
 def _timed_items(
-    *, scope: str, budget: Budget, slot: datetime, now: datetime
+    *, scope: str, budget: Budget, now: datetime
 ) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
     leases = leases_due(now=now, limit=budget.checks)
     alerts = _alerts_due(now=now, limit=budget.checks)

@@ -1,0 +1,128 @@
+"""One pass over one repository on demand: what to plan, and what it led to."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from governance.selectors.branch_facts import RepositoryRow, branches_to_check
+from reconciliation.domain.worklist import WorkItem
+from reconciliation.models import Finding, FindingState, Origin, ReconciliationTask, TaskKind
+from reconciliation.services.intake import request_observation
+from reconciliation.services.queue import PRIORITY_EVENT, Planned, enqueue
+
+_IDLE = timedelta(days=8)
+"""Younger branches are never stale, whatever the policy: a week is the least notice."""
+_CHECKS = (TaskKind.HEAD_DRIFT, TaskKind.MISSING_RUN, TaskKind.STALE_BRANCH)
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """Decisions of the pass in canonical order, the repository's open findings, and troubles."""
+
+    decisions: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
+    troubles: list[dict[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "decisions": self.decisions,
+            "findings": self.findings,
+            "troubles": self.troubles,
+        }
+
+
+@transaction.atomic
+def plan_pass(repository: RepositoryRow, *, correlation_id: str, now: datetime) -> None:
+    """Plan an observation and the checks of every branch that may have something to say.
+
+    Those are branches whose heads disagree, with an open finding, or idle; a branch in sync that
+    nothing was ever found on costs no task. The subject holds the pass's correlation id: a pass
+    asked for twice is two passes.
+    """
+    request_observation(
+        repository,
+        about=f"pass {correlation_id}",
+        origin=Origin.MANUAL,
+        correlation_id=correlation_id,
+        now=now,
+    )
+    found = set(
+        Finding.objects.filter(repository_id=repository.id, state=FindingState.OPEN).values_list(
+            "branch", flat=True
+        )
+    )
+    branches = sorted(found | set(branches_to_check(repository.id, idle_since=now - _IDLE)))
+    enqueue(
+        [
+            Planned(
+                item=WorkItem(
+                    tenant=repository.tenant,
+                    workspace=repository.workspace,
+                    repo=repository.slug,
+                    branch=branch,
+                    task_kind=kind,
+                    about=f"pass {correlation_id}",
+                ),
+                repository_id=repository.id,
+                correlation_id=correlation_id,
+                origin=Origin.MANUAL,
+                priority=PRIORITY_EVENT,
+                run_after=now,
+                announced_at=now,
+            )
+            for branch in branches
+            if branch
+            for kind in _CHECKS
+        ],
+        now=now,
+        revive=False,
+    )
+
+
+def result_of(repository: RepositoryRow, *, correlation_id: str) -> PassResult:
+    """Return what the pass with this correlation id led to so far."""
+    tasks = (
+        ReconciliationTask.objects.filter(correlation_id=correlation_id)
+        .order_by("tenant", "repo", "branch", "task_kind", "id")
+        .values("branch", "task_kind", "state", "policy_decision", "last_error")
+    )
+    findings = (
+        Finding.objects.filter(repository_id=repository.id, state=FindingState.OPEN)
+        .order_by("branch", "check_kind", "stable_class")
+        .values(
+            "branch",
+            "check_kind",
+            "stable_class",
+            "severity",
+            "summary",
+            "recommendation",
+            "command",
+            "rule_hits",
+            "expected",
+            "actual",
+        )
+    )
+    return PassResult(
+        decisions=[
+            {
+                "branch": task["branch"],
+                "task_kind": task["task_kind"],
+                "decision": task["policy_decision"],
+            }
+            for task in tasks
+            if task["policy_decision"]
+        ],
+        findings=list(findings),
+        troubles=[
+            {
+                "branch": task["branch"],
+                "task_kind": task["task_kind"],
+                "error": task["last_error"],
+            }
+            for task in tasks
+            if task["last_error"]
+        ],
+    )
