@@ -37,19 +37,23 @@ class Ticked:
 
 
 def tick(
-    *, budget: Budget, body_retention: timedelta, correlation_id: str, now: datetime
+    *, budget: Budget | None, body_retention: timedelta, correlation_id: str, now: datetime
 ) -> Ticked:
-    """Run one tick."""
+    """Run one tick; without a budget no sweep is planned (sweeps only by command)."""
     reaped = reap_lost_claims(now=now)
     slot = now.replace(second=0, microsecond=0)
-    planned = plan_sweep(
-        slot=slot,
-        scope="",
-        everything=False,
-        trigger=SweepTrigger.SCHEDULE,
-        budget=budget,
-        correlation_id=correlation_id,
-        now=now,
+    planned = (
+        plan_sweep(
+            slot=slot,
+            scope="",
+            everything=False,
+            trigger=SweepTrigger.SCHEDULE,
+            budget=budget,
+            correlation_id=correlation_id,
+            now=now,
+        )
+        if budget
+        else None
     )
     waiting = ReconciliationTask.objects.filter(state=TaskState.QUEUED, run_after__lte=now).exists()
     if waiting:
@@ -59,8 +63,8 @@ def tick(
     Heartbeat.objects.update_or_create(name="tick", defaults={"at": now})
     return Ticked(
         reaped=reaped,
-        planned=len(planned.worklist.items) if planned.row else 0,
-        sweep_id=planned.row.pk if planned.row else None,
+        planned=len(planned.worklist.items) if planned and planned.row else 0,
+        sweep_id=planned.row.pk if planned and planned.row else None,
         woken=waiting,
         bodies_pruned=pruned,
     )

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from audit.correlation import correlated, new_correlation_id
 from governance.selectors.branch_facts import repository_at
+from reconciliation.services.execute import drain
+from reconciliation.services.installation import configured_limits, worker_name
+from reconciliation.services.observe import configured_remote
 from reconciliation.services.passes import PassResult, plan_pass, result_of
-from reconciliation.tasks import drain_here
 
 
 class Command(BaseCommand):
@@ -42,7 +44,12 @@ class Command(BaseCommand):
         correlation_id = new_correlation_id()
         with correlated(correlation_id):
             plan_pass(repository, correlation_id=correlation_id, now=timezone.now())
-            drain_here()
+            drain(
+                worker=worker_name(),
+                remote=configured_remote(),
+                clock=timezone.now,
+                limits=configured_limits(),
+            )
         result = result_of(repository, correlation_id=correlation_id)
         if options["json"]:
             self.stdout.write(json.dumps(result.as_json(), indent=1))

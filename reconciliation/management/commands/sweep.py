@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from audit.correlation import correlated, new_correlation_id
 from reconciliation.models import SweepTrigger
+from reconciliation.services.installation import configured_budget
 from reconciliation.services.sweeps import PlannedSweep, draft_sweep, plan_sweep
-from reconciliation.tasks import configured_budget
 
 
 class Command(BaseCommand):
