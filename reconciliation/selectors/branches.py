@@ -65,7 +65,7 @@ def drift_of(branch: Branch, open_findings: Sequence[Finding]) -> str:
     watch = getattr(branch.repository, "watch", None)
     if watch is not None and watch.failing_since is not None:
         return "unknown"
-    if branch.observed_head is None and branch.gone_at is None:
+    if branch.observed_at is None and branch.gone_at is None:
         return "unknown"
     for finding in open_findings:
         if finding.check_kind == TaskKind.HEAD_DRIFT:

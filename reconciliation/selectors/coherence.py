@@ -1,6 +1,6 @@
 """The coherence matrix of a branch: what its five sources say, side by side; changes nothing.
 
-The branch page, the status API and the alert all show this one matrix. Reading it costs three
+The branch page, the status API and the alert all show this one matrix. Reading it costs four
 queries beside the branch itself, whatever the number of branches, runs or deliveries.
 """
 
@@ -11,7 +11,14 @@ from datetime import datetime
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import Branch, branch_named, leases_over, runs_of
-from reconciliation.models import DeliveryOutcome, ReconciliationTask, TaskKind, WebhookDelivery
+from reconciliation.models import (
+    DeliveryOutcome,
+    Finding,
+    FindingState,
+    ReconciliationTask,
+    TaskKind,
+    WebhookDelivery,
+)
 from reconciliation.selectors.coherence_rows import (
     Announced,
     BranchView,
@@ -116,6 +123,13 @@ def _view_of(branch: Branch, *, now: datetime) -> BranchView:
         runs=tuple(runs),
         leases=tuple(leases),
         announced=_last_announcement(branch),
+        complaints=dict(
+            Finding.objects.filter(
+                repository_id=branch.repository_id, branch=branch.name, state=FindingState.OPEN
+            )
+            .order_by("-id")
+            .values_list("check_kind", "summary")
+        ),
         now=now,
     )
 

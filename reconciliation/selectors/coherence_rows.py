@@ -4,6 +4,7 @@ Two sources that contradict each other are both marked: which of them is right i
 for a run record that explains the step, to say. What cannot be told is None, never True.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,12 +80,14 @@ class BranchView:
     runs: tuple[RunView, ...]
     leases: tuple[LeaseView, ...]
     announced: Announced | None
+    complaints: Mapping[str, str]
+    """Open findings of the branch: the check to its summary."""
     now: datetime
 
     @property
     def is_unread(self) -> bool:
         """Whether the branch was never observed."""
-        return self.observed_head is None and self.gone_at is None
+        return self.observed_at is None and self.gone_at is None
 
     @property
     def is_readable(self) -> bool:
@@ -103,6 +106,8 @@ def _remote_against_snapshot(view: BranchView) -> tuple[bool | None, str]:
         return None, "The remote has not been read yet."
     if not view.is_readable:
         return None, f"The remote cannot be read ({view.failure or 'no answer'}); last known value."
+    if view.observed_head is None and view.governed_head is None:
+        return True, "The branch is gone, and governance expects it to be."
     if view.governed_head is None:
         return None, "Governance has not accepted any head of this branch."
     if view.observed_head is None:
@@ -122,6 +127,8 @@ def snapshot_row(view: BranchView) -> CoherenceRow:
 
 def _snapshot_against_remote(view: BranchView) -> tuple[bool | None, str]:
     accepted = f"Accepted by {view.governed_by}." if view.governed_by else "Accepted."
+    if view.governed_head is None and view.observed_head is None and view.governed_by:
+        return True, f"{accepted} The deletion is what governance expects."
     if view.governed_head is None:
         return None, "No snapshot yet: a run record or a person has to accept a head."
     if view.is_unread or not view.is_readable:
@@ -141,6 +148,8 @@ def run_row(view: BranchView) -> CoherenceRow:
 def _run_for_head(view: BranchView) -> tuple[RunView | None, bool | None, str]:
     ended = [run for run in view.runs if run.status == "succeeded"]
     newest = ended[0] if ended else None
+    if "missing_run" in view.complaints:
+        return newest, False, view.complaints["missing_run"]
     if view.is_unread:
         return newest, None, "There is no remote head to explain yet."
     covering = next((run for run in ended if run.head_sha == view.observed_head), None)
@@ -149,7 +158,7 @@ def _run_for_head(view: BranchView) -> tuple[RunView | None, bool | None, str]:
     running = next((run for run in view.runs if run.status == "running"), None)
     if running is not None:
         return running, *_under_way(view, running)
-    if view.observed_head is None:
+    if view.observed_head is None and view.governed_head is not None:
         return newest, None, "No run record speaks of the deletion."
     return newest, *_uncovered(view, newest)
 
@@ -186,6 +195,8 @@ def lease_row(view: BranchView) -> CoherenceRow:
 
 
 def _leases_against_pusher(view: BranchView, live: list[LeaseView]) -> tuple[bool | None, str]:
+    if "lease_renewal" in view.complaints:
+        return False, view.complaints["lease_renewal"]
     whole = [lease for lease in live if lease.scope != "path-prefix"]
     if len(whole) > 1:
         return False, f"{len(whole)} live leases cover this branch at once."

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit import services as audit_services
 from audit.domain.caller import Caller
+from audit.selectors import visible_entries
 
 _MOST_ENTRIES = 200
 
@@ -39,9 +39,9 @@ def history_of_object(
     caller: Caller, *, tenant: str, object_kind: str, object_ids: Sequence[str]
 ) -> tuple[HistoryLine, ...]:
     """Return the newest entries about some objects of one kind and tenant, newest first."""
-    if not caller.may_see(tenant):
-        return ()
-    rows = _entries().filter(tenant=tenant, object_kind=object_kind, object_id__in=object_ids)
+    rows = visible_entries(caller).filter(
+        tenant=tenant, object_kind=object_kind, object_id__in=object_ids
+    )
     return _lines(rows.order_by("-id")[:_MOST_ENTRIES])
 
 
@@ -54,9 +54,7 @@ def history_of_traces(
     branch: str | None = None,
 ) -> tuple[HistoryLine, ...]:
     """Return the newest entries with any of these correlation ids, newest first."""
-    rows = _entries().filter(correlation_id__in=sorted(set(correlation_ids)))
-    if caller.tenants is not None:
-        rows = rows.filter(tenant__in=sorted(caller.tenants))
+    rows = visible_entries(caller).filter(correlation_id__in=sorted(set(correlation_ids)))
     if tenant:
         rows = rows.filter(tenant=tenant)
     if repo:
@@ -64,10 +62,6 @@ def history_of_traces(
     if branch is not None:
         rows = rows.filter(branch=branch)
     return _lines(rows.order_by("-id")[:_MOST_ENTRIES])
-
-
-def _entries() -> Any:
-    return audit_services.AuditEntry.objects.all()  # type: ignore[attr-defined]
 
 
 def _lines(rows: Any) -> tuple[HistoryLine, ...]:

@@ -116,6 +116,21 @@ class Overview:
     webhooks: WebhookShare
     heartbeats: Mapping[str, datetime]
 
+    @property
+    def branches_without_findings(self) -> int:
+        """Branches that can be read and about which nothing is open."""
+        return max(0, self.branches - self.branches_unknown - self.branches_with_findings)
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait for a worker."""
+        return sum(depth.queued for depth in self.queue)
+
+    @property
+    def running(self) -> int:
+        """Tasks that a worker has claimed."""
+        return sum(depth.running for depth in self.queue)
+
 
 def overview(caller: Caller, *, now: datetime) -> Overview:
     """Return the overview of the caller's tenants as of `now`, in at most 13 queries."""

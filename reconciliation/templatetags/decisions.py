@@ -1,0 +1,127 @@
+"""How decisions read: rule hits, differing values, the coherence matrix; decides nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+
+from reconciliation.selectors.coherence import CoherenceMatrix
+from reconciliation.selectors.coherence_rows import CoherenceRow
+
+register = template.Library()
+
+RULE_WORDS = {
+    "drift.rewrite_protected": "History of a default or protected branch was replaced",
+    "drift.delete_protected": "A default or protected branch was deleted",
+    "drift.rewrite_governed": "History of a governed branch was replaced",
+    "drift.delete_governed": "A governed branch was deleted",
+    "drift.rewrite_other": "History of an ordinary branch was replaced",
+    "drift.delete_other": "An ordinary branch was deleted",
+    "drift.recreated": "The branch was deleted and is back",
+    "drift.high_risk_path": "The change touches paths marked as high risk",
+    "drift.paths_unknown": "The changed paths could not be read, so high risk is not ruled out",
+    "drift.not_lease_holder": "Pushed by someone who does not hold the active lease",
+    "drift.two_leases": "Two live leases cover the branch",
+    "drift.moved_after_run": "The head moved after its run was approved",
+    "drift.direct_push": "Pushed directly, where changes must come by pull request",
+    "drift.ungoverned_protected": "Commits on a default or protected branch without a run record",
+    "drift.ungoverned_governed": "Commits on a governed branch without a run record",
+    "drift.ungoverned_other": "Commits on an ordinary branch without a run record",
+    "drift.created_protected": "A new branch that counts as protected",
+    "drift.created_governed": "A new governed branch without a snapshot",
+    "drift.created_other": "A new ordinary branch",
+    "drift.unknown": "How the heads relate cannot be told",
+    "stale.idle_merged": "Idle for longer than the policy allows, and merged",
+    "stale.idle_unmerged": "Idle for longer than the policy allows, and not merged",
+    "stale.notice": "About to count as stale",
+    "stale.base_behind": "Too many commits behind the default branch",
+    "run.missing_for_head": "No run record for the head",
+    "run.missing_under_lease": "No run record for work done under a lease",
+    "run.missing_for_merge": "Merged without a run record",
+    "run.gates_missing": "Required gates have no result at this head",
+    "lease.expired_without_life": "A lease ran out without a sign of life",
+    "lease.life_cap_reached": "A lease reached its total-life cap",
+    "review.unmapped": "No rule knows this case: a person has to look",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HitLine:
+    """One rule hit in words; the heaviest one decides the severity."""
+
+    rule: str
+    words: str
+    weight: int
+    inputs: tuple[tuple[str, str], ...]
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixLine:
+    """A row of the matrix; equal commit ids share a letter, so that agreement is seen at once."""
+
+    row: CoherenceRow
+    letter: str
+    is_sha: bool
+
+
+@register.filter
+def pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return named values as pairs, whether they were stored as an object or as a list."""
+    items = value.items() if isinstance(value, Mapping) else (value or ())
+    return tuple((str(name), str(one)) for name, one in items if one not in (None, ""))
+
+
+@register.filter
+def rule_words(rule: str) -> str:
+    """Return a rule in words, or its id when it has none yet."""
+    return RULE_WORDS.get(rule, rule)
+
+
+@register.filter
+def hit_lines(rule_hits: Any) -> tuple[HitLine, ...]:
+    """Return stored rule hits, heaviest first."""
+    hits = sorted(rule_hits or (), key=lambda hit: (-int(hit["weight"]), hit["rule"]))
+    return tuple(
+        HitLine(
+            rule=hit["rule"],
+            words=rule_words(hit["rule"]),
+            weight=int(hit["weight"]),
+            inputs=pairs(hit.get("inputs")),
+            decides=place == 0,
+        )
+        for place, hit in enumerate(hits)
+    )
+
+
+@register.filter
+def spaced(word: str) -> str:
+    """Return `head_drift` as `head drift` and `alert.open` as `alert open`."""
+    return word.replace("_", " ").replace(".", " ")
+
+
+@register.inclusion_tag("reconciler/parts/matrix.html", takes_context=True)
+def coherence_table(context: Any, matrix: CoherenceMatrix) -> dict[str, Any]:
+    """Show the five sources side by side."""
+    letters: dict[str, str] = {}
+    lines = []
+    for row in matrix.rows:
+        is_sha = row.source != "lease"
+        letter = ""
+        if is_sha and row.value:
+            letter = letters.setdefault(row.value, "ABCDE"[len(letters)])
+        lines.append(MatrixLine(row=row, letter=letter, is_sha=is_sha))
+    return {"lines": lines, "matrix": matrix, "now": context["now"]}
+
+
+@register.inclusion_tag("reconciler/parts/pips.html")
+def coherence_pips(matrix: CoherenceMatrix) -> dict[str, Any]:
+    """Show five marks, one per source, with their sum in words."""
+    answers = [row.agrees for row in matrix.rows]
+    return {
+        "rows": matrix.rows,
+        "agreeing": answers.count(True),
+        "differing": answers.count(False),
+        "unknown": answers.count(None),
+    }

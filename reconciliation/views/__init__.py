@@ -1,0 +1,1 @@
+"""The product's pages: read through selectors, act through services, decide nothing."""

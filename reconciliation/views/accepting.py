@@ -1,0 +1,45 @@
+"""Hands a person's accepted head to the service and puts its refusal onto the form."""
+
+from audit.domain.caller import Caller
+from governance.selectors.visible import Branch
+from reconciliation.services.snapshots import (
+    HeadMoved,
+    NothingToAccept,
+    ReasonTooShort,
+    accept_head,
+)
+from reconciliation.views.forms import AcceptHeadForm
+from reconciliation.views.visit import Visit
+
+
+def is_acceptable(branch: Branch) -> bool:
+    """Return whether there is a head, or a deletion, that governance has not accepted."""
+    return branch.observed_head != branch.governed_head or branch.gone_at is not None
+
+
+def accept_form_for(branch: Branch) -> AcceptHeadForm:
+    """Return an empty form that is bound to the head on the screen; empty means a deletion."""
+    return AcceptHeadForm(initial={"expected_head": branch.observed_head or ""})
+
+
+def accept_from(form: AcceptHeadForm, branch: Branch, *, caller: Caller, visit: Visit) -> bool:
+    """Return whether the head was accepted; if not, the form says why."""
+    if not form.is_valid():
+        return False
+    try:
+        accept_head(
+            branch.repository_id,
+            branch.name,
+            expected_head=form.cleaned_data["expected_head"],
+            caller=caller,
+            reason=form.cleaned_data["reason"],
+            correlation_id=visit.correlation_id,
+            now=visit.now,
+        )
+    except HeadMoved as error:
+        form.add_error(None, f"{error} Nothing was accepted.")
+    except NothingToAccept as error:
+        form.add_error(None, str(error))
+    except ReasonTooShort as error:
+        form.add_error("reason", str(error))
+    return not form.errors

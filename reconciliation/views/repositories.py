@@ -1,0 +1,103 @@
+"""Repositories and their branches."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from governance.selectors.visible import NotVisible, visible_branches
+from reconciliation.selectors.branches import branch_list, branch_page
+from reconciliation.selectors.repositories import repository_list, repository_page
+from reconciliation.views.accepting import accept_form_for, accept_from, is_acceptable
+from reconciliation.views.forms import AcceptHeadForm
+from reconciliation.views.visit import Visit, for_people
+
+BRANCH_CLASSES = ("default", "protected", "governed", "other")
+
+
+@require_safe
+@for_people
+def repositories(visit: Visit) -> HttpResponse:
+    """List repositories, or say how to connect the first one."""
+    asked = visit.request.GET
+    search, tenant = asked.get("q", "").strip(), asked.get("tenant", "")
+    failing = asked.get("failing") == "1"
+    return visit.page(
+        "repositories.html",
+        page=repository_list(
+            visit.caller,
+            search=search,
+            tenant=tenant,
+            failing=failing,
+            after=asked.get("after", ""),
+        ),
+        search=search,
+        tenant=tenant,
+        failing=failing,
+        is_filtered=bool(search or tenant or failing or asked.get("after")),
+    )
+
+
+@require_safe
+@for_people
+def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
+    """Show one repository: how fresh it is, its webhook, its branches."""
+    asked = visit.request.GET
+    seen = repository_page(visit.caller, tenant=tenant, repo=repo)
+    branch_class = asked.get("class", "")
+    branch_class = branch_class if branch_class in BRANCH_CLASSES else ""
+    search, drifted = asked.get("q", ""), asked.get("drifted") == "1"
+    return visit.page(
+        "repository.html",
+        seen=seen,
+        branches=branch_list(
+            visit.caller,
+            repository=seen.repository,
+            search=search,
+            drifted=drifted,
+            branch_class=branch_class,
+            after=asked.get("after", ""),
+        ),
+        classes=BRANCH_CLASSES,
+        search=search,
+        drifted=drifted,
+        branch_class=branch_class,
+    )
+
+
+@require_safe
+@for_people
+def branch(visit: Visit, tenant: str, repo: str, name: str) -> HttpResponse:
+    """Show one branch: the coherence matrix, findings and why, timeline, next check."""
+    return _branch(visit, tenant, repo, name, form=None)
+
+
+def _branch(
+    visit: Visit, tenant: str, repo: str, name: str, *, form: AcceptHeadForm | None
+) -> HttpResponse:
+    seen = branch_page(visit.caller, tenant=tenant, repo=repo, branch=name, now=visit.now)
+    row = seen.branch
+    can_accept = is_acceptable(row) and visit.may("admin", tenant=tenant)
+    return visit.page(
+        "branch.html",
+        status=400 if form is not None else 200,
+        seen=seen,
+        can_accept=can_accept,
+        accept_form=form or accept_form_for(row),
+    )
+
+
+@require_POST
+@for_people
+def accept_branch_head(visit: Visit, branch_id: int) -> HttpResponse:
+    """Accept the head that the person saw as the new governed snapshot."""
+    row = visible_branches(visit.caller).filter(pk=branch_id).first()
+    if row is None:
+        raise NotVisible(f"There is no branch {branch_id}, or it is not yours to see.")
+    tenant, repo = row.repository.tenant.slug, row.repository.slug
+    caller = visit.caller_with("admin", tenant=tenant)
+    form = AcceptHeadForm(visit.request.POST)
+    if not accept_from(form, row, caller=caller, visit=visit):
+        return _branch(visit, tenant, repo, row.name, form=form)
+    messages.success(visit.request, f"Accepted the remote head of {row.name} as governed.")
+    return redirect("pages:branch", tenant, repo, row.name)

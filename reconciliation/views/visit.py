@@ -1,0 +1,88 @@
+"""One visit of a person to a page: who, when, under which correlation id; decides nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from audit.correlation import current_correlation_id
+from audit.domain.caller import Caller
+from governance.services.access import caller_in_tenant, caller_of_user
+
+Parameters = ParamSpec("Parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A logged-in person's request, with the clock read once and everything they may see."""
+
+    request: HttpRequest
+    user: User
+    caller: Caller
+    now: datetime
+    correlation_id: str
+
+    def may(self, scope: str, *, tenant: str) -> bool:
+        """Return whether the person's role in this tenant covers `scope`."""
+        return caller_in_tenant(self.user, tenant).has_scope(scope)
+
+    def caller_with(self, scope: str, *, tenant: str) -> Caller:
+        """Return the person as a caller in one tenant.
+
+        Raises:
+            PermissionDenied: their role there does not cover `scope`.
+        """
+        caller = caller_in_tenant(self.user, tenant)
+        if not caller.has_scope(scope):
+            raise PermissionDenied(f"Your role in {tenant} does not cover this.")
+        return caller
+
+    def page(self, template: str, status: int = 200, **context: Any) -> HttpResponse:
+        """Return a page; every template knows `now` and who may see what."""
+        return render(
+            self.request,
+            f"reconciler/{template}",
+            {
+                **context,
+                "now": self.now,
+                "caller": self.caller,
+                "is_member": self.caller.tenants is None or bool(self.caller.tenants),
+            },
+            status=status,
+        )
+
+
+Page = Callable[Concatenate[Visit, Parameters], HttpResponse]
+
+
+def for_people(
+    page: Page[Parameters],
+) -> Callable[Concatenate[HttpRequest, Parameters], HttpResponse]:
+    """Turn a page into a view: ask for a login, then read the clock and the caller once."""
+
+    @wraps(page)
+    def view(
+        request: HttpRequest, /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> HttpResponse:
+        assert isinstance(request.user, User)  # noqa: S101 - login_required has seen to it
+        visit = Visit(
+            request=request,
+            user=request.user,
+            caller=caller_of_user(request.user),
+            now=timezone.now(),  # noqa: TID251 - pages are entry points: they read the clock once
+            correlation_id=current_correlation_id(),
+        )
+        response = page(visit, *args, **kwargs)
+        # What a person may see changes with their role; no cache may keep it.
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    return login_required(view)
