@@ -55,6 +55,12 @@ class RunRecord(models.Model):
             models.Index(fields=("repository", "branch", "status"), name="run_of_branch"),
             # Is this head covered by any run?
             models.Index(fields=("repository", "head_sha"), name="run_by_head"),
+            # The operations under a lease: proof of life, and what ends with it.
+            models.Index(
+                fields=("repository", "lease_id"),
+                name="run_by_lease",
+                condition=Q(status="running"),
+            ),
         )
 
     def __str__(self) -> str:
