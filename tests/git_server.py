@@ -64,12 +64,19 @@ class GitServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, root: Path, *, port: int = 0, remember: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, port: int = 0, remember: bool = True, cached: bool = False
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.root = root.resolve()
+        # Run directly, as web servers do: `git http-backend` would start one process more.
+        exec_path = subprocess.run(["git", "--exec-path"], capture_output=True, check=True)
+        self.backend = f"{exec_path.stdout.decode().strip()}/git-http-backend"
         self.switches = Switches()
         self.seen: list[SeenRequest] = []
         self.remember = remember
+        # With a cache, answers to equal requests are given without git: a host that is fast.
+        self.answers: dict[tuple[str, str, str, bytes], bytes] | None = {} if cached else None
         self.during: Callable[[], None] | None = None  # called while a client waits
         self._seen_lock = threading.Lock()
 
@@ -152,20 +159,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"Content-Type": "text/plain"}, path.read_bytes())
 
     def _run_backend(self, body: bytes, switches: Switches) -> None:
-        process = subprocess.Popen(
-            ["git", "http-backend"],
-            env=self._cgi_environment(len(body), switches),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        answer, _ = process.communicate(body)
+        question = (self.command, self.path, self.headers.get("Git-Protocol", ""), body)
+        answer = self.server.answers.get(question) if self.server.answers is not None else None
+        if answer is None:
+            answer = self._ask_git(body, switches)
+        if self.server.answers is not None:
+            self.server.answers[question] = answer
         head, _, payload = answer.partition(b"\r\n\r\n")
         headers = dict(
             line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line
         )
         status = int(headers.pop("Status", "200 OK").split()[0])
         self._send(status, headers, payload, gzip_answer=switches.gzip_answers)
+
+    def _ask_git(self, body: bytes, switches: Switches) -> bytes:
+        process = subprocess.Popen(
+            [self.server.backend],
+            env=self._cgi_environment(len(body), switches),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        return process.communicate(body)[0]
 
     def _cgi_environment(self, length: int, switches: Switches) -> dict[str, str]:
         parts = urlsplit(self.path)
@@ -254,8 +269,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cached", action="store_true", help="run git once per equal request")
     options = parser.parse_args()
-    server = GitServer(options.root, port=options.port, remember=False)
+    server = GitServer(options.root, port=options.port, remember=False, cached=options.cached)
     print(server.port, flush=True)
     server.serve_forever()
 
