@@ -5,12 +5,18 @@ Two files are known: the workspace manifest (`reach.workspace.json`) and the gov
 named among what was not understood, with the reason.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from governance.domain.policy import DEFAULT_DOCUMENT
-from governance.domain.policy_schema import SECONDS_OF_30_DAYS, path_of, setting_of
+from governance.domain.policy_schema import (
+    SECONDS_OF_30_DAYS,
+    Merge,
+    leaves,
+    path_of,
+    setting_of,
+)
 from governance.domain.policy_values import Fault, Path, wrong_type
 
 
@@ -78,6 +84,28 @@ def import_manifest(value: Any) -> Imported:
         "this is neither a workspace manifest (git, gates, risk_zones) nor a governance policy"
         " (highRiskZones, escalation, gateBypass) of Reach"
     )
+
+
+def combined(imports: Sequence[Imported]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the documents of several files as one, and the keys on which they disagree.
+
+    Lists that layers unite are united; of other keys on which they disagree the last one is kept.
+    """
+    values: dict[str, Any] = {}
+    disagreed = set()
+    for key, value in (leaf for one in imports for leaf in leaves(one.document)):
+        setting, before = setting_of(key), values.get(key, value)
+        if setting.merge is Merge.UNION:
+            values[key] = setting.kind.canonical([*before, *value])
+            continue
+        if before != value:
+            disagreed.add(key)
+        values[key] = value
+    document: dict[str, Any] = {}
+    for key, value in sorted(values.items()):
+        section, name = path_of(key)
+        document.setdefault(section, {})[name] = value
+    return document, tuple(sorted(disagreed))
 
 
 @dataclass(slots=True)

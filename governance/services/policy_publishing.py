@@ -73,7 +73,10 @@ def publish_version(
         ApprovalNeeded: it loosens a floor and nobody else approved.
         PolicyChangedMeanwhile: another version is in force than `expected_version`.
         BadReason: not 10 to 500 characters.
+        ValueError: a manifest for another layer than a workspace.
     """
+    if manifest is not None and place.layer != "workspace":
+        raise ValueError(f"a {place.layer} carries no manifest; only workspaces do")
     if not SHORTEST_REASON <= len(reason.strip()) <= LONGEST_REASON:
         raise BadReason(f"a reason has {SHORTEST_REASON} to {LONGEST_REASON} characters")
     plan = plan_version(text, place=place)
@@ -82,7 +85,8 @@ def publish_version(
         raise PolicyChangedMeanwhile(
             f"{place.name} is at version {number}, not {expected_version}: read it, then decide."
         )
-    if plan.previous is not None and plan.previous.digest == plan.digest and manifest is None:
+    is_carried = manifest is None or (place.workspace and place.workspace.manifest == manifest)
+    if plan.previous is not None and plan.previous.digest == plan.digest and is_carried:
         return Published(version=plan.previous, is_new=False, plan=plan)
     if plan.loosened_floors and not _is_second_person(approved_by, author):
         raise ApprovalNeeded(plan.loosened_floors)
