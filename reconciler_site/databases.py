@@ -1,5 +1,6 @@
 """How each of the two databases is opened; both are first-class."""
 
+from pathlib import Path
 from typing import Any
 
 import dj_database_url
@@ -14,6 +15,18 @@ _SQLITE_OPTIONS = {
         "PRAGMA cache_size=-64000;PRAGMA foreign_keys=ON;"
     ),
 }
+# A database that does not answer must cost a request seconds, not the system's two minutes.
+_POSTGRESQL_OPTIONS = {"connect_timeout": 5}
+
+
+def embedded_database(path: Path) -> dict[str, Any]:
+    """Return Django's settings for the SQLite file at `path`, whatever characters it holds."""
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "CONN_MAX_AGE": 60,
+        "OPTIONS": dict(_SQLITE_OPTIONS),
+    }
 
 
 def database(url: str) -> dict[str, Any]:
@@ -26,5 +39,6 @@ def database(url: str) -> dict[str, Any]:
     if config["ENGINE"] == "django.db.backends.sqlite3":
         return {**config, "OPTIONS": dict(_SQLITE_OPTIONS)}
     if config["ENGINE"] == "django.db.backends.postgresql":
-        return config
+        given: Any = config.get("OPTIONS", {})
+        return {**config, "OPTIONS": {**_POSTGRESQL_OPTIONS, **given}}
     raise ValueError(f"{config['ENGINE']} is not supported: use PostgreSQL or SQLite")

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from environs import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(os.environ.get("RECONCILER_VAR", BASE_DIR / "var"))
+VAR_DIR = Path(os.environ.get("RECONCILER_VAR", BASE_DIR / "var")).resolve()
 
 env = Env()
 

@@ -1,18 +1,17 @@
 """Correlation in, problem details out, on every path, DRF or not."""
 
-import logging
 from collections.abc import Callable
 
-from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 
 from audit.correlation import correlated, is_well_formed, new_correlation_id
-from reconciler_site.problems import problem_response
-
-logger = logging.getLogger("reconciler.request")
+from reconciler_site.errors import failure, is_for_machines
 
 Handler = Callable[[HttpRequest], HttpResponse]
 HEADER = "X-Correlation-ID"
+_WEBHOOKS = "/api/v1/webhooks/"
+_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 class CorrelationMiddleware:
@@ -32,46 +31,39 @@ class CorrelationMiddleware:
 
 
 class ProblemMiddleware:
-    """Answers errors of API and machine paths in structured form; people get pages."""
+    """Refuses what no view should have to think of, and leaves no error to machines in HTML."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Replace Django's HTML errors on machine paths by problem details."""
+        """Answer, with problem details in place of an HTML error on machine paths."""
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            # PostgreSQL has no such text: every view that looks something up would fail.
+            return failure(request, 400, detail="The address holds a NUL character.")
+        if _is_too_large(request):
+            most = f"{settings.API_BODY_LIMIT_BYTES} bytes"
+            return failure(request, 413, detail=f"The body is larger than {most}.")
         response = self.get_response(request)
-        if not _is_for_machines(request) or response.status_code < 400:
+        if response.status_code < 400 or _says_enough(request, response):
             return response
-        if "json" in response.headers.get("Content-Type", ""):
-            return response
-        code, detail = _STANDARD.get(response.status_code, ("error", "The request failed."))
-        answer = problem_response(response.status_code, code, detail)
-        if "Allow" in response:
-            answer["Allow"] = response["Allow"]
+        answer = failure(request, response.status_code)
+        for name in _KEPT_HEADERS:
+            if name in response:
+                answer[name] = response[name]
         return answer
 
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Log an unexpected error once and answer it; expected ones keep Django's handling."""
-        if isinstance(error, Http404 | PermissionDenied | SuspiciousOperation | BadRequest):
-            return None
-        logger.error(
-            "request.failed path=%s error=%s", request.path, type(error).__name__, exc_info=error
-        )
-        if _is_for_machines(request):
-            return problem_response(
-                500, "internal_error", "Something unexpected failed; nothing was half done."
-            )
-        return None
+
+def _says_enough(request: HttpRequest, response: HttpResponse) -> bool:
+    if is_for_machines(request):
+        return "json" in response.headers.get("Content-Type", "")
+    # People get what the view said; Django's own 405 says nothing at all.
+    return bool(response.streaming or response.content)
 
 
-_STANDARD = {
-    400: ("bad_request", "The request could not be understood."),
-    403: ("forbidden", "You may not do this."),
-    404: ("not_found", "There is nothing at this address; see /api/v1/schema for what there is."),
-    405: ("method_not_allowed", "This address does not take that method."),
-    413: ("too_large", "The body is larger than this address takes."),
-}
-
-
-def _is_for_machines(request: HttpRequest) -> bool:
-    return request.path.startswith(("/api/", "/metrics", "/healthz", "/readyz"))
+def _is_too_large(request: HttpRequest) -> bool:
+    # The webhook receiver has caps of its own, by host. Without a length nothing is read at all.
+    if not request.path.startswith("/api/") or request.path.startswith(_WEBHOOKS):
+        return False
+    declared = request.META.get("CONTENT_LENGTH") or "0"
+    return declared.isdigit() and int(declared) > settings.API_BODY_LIMIT_BYTES

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
@@ -67,7 +67,7 @@ def _describe(error: Exception) -> tuple[str, str, list[dict[str, Any]]]:
         code = error.get_codes()
         return (code if isinstance(code, str) else error.default_code), str(error.detail), []
     return (
-        "not_found" if type(error).__name__ == "Http404" else "forbidden",
+        "not_found" if isinstance(error, Http404) else "forbidden",
         str(error) or ("There is no such thing, or it is not yours to see."),
         [],
     )

@@ -1,5 +1,6 @@
 """Settings that hold everywhere; what differs is in dev, test and production."""
 
+from pathlib import Path
 from typing import Any
 
 from reconciler_site.env import BASE_DIR, VAR_DIR, env
@@ -64,7 +65,7 @@ TEMPLATES = [
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT: Path | None = VAR_DIR / "static"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -202,5 +203,7 @@ LOGGING = {
         "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "axes": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        # Scanners send any Host; each would leave a traceback.
+        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }
