@@ -1,11 +1,10 @@
-"""Addresses of API v1, below `api/v1/`."""
+"""Addresses of the API below `api/v1/`: what is reconciled, what was found, who may answer it."""
 
-from django.urls import path
+from django.urls import re_path
 
 from reconciliation.api.webhooks import WebhookView
 
 urlpatterns = [
-    # Both spellings answer: a redirect would make hosts send an empty GET instead.
-    path("webhooks/<str:token>", WebhookView.as_view(), name="webhook"),
-    path("webhooks/<str:token>/", WebhookView.as_view(), name="webhook-slash"),
+    # Hosts are configured by hand, with and without the slash; neither may be redirected.
+    re_path(r"^webhooks/(?P<token>[^/]+)(?:/)?$", WebhookView.as_view(), name="webhook"),
 ]
