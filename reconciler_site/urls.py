@@ -25,11 +25,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/docs", _docs, name="api-docs"),
     path("api/v1/", include("audit.urls")),
 ]
-urlpatterns += [
-    path("", include(name))
-    for name in ("governance.urls", "reconciliation.urls")
-    if find_spec(name)
-]
+if find_spec("governance.urls"):
+    urlpatterns.append(path("api/v1/", include("governance.urls")))
+urlpatterns.append(path("", include("reconciliation.urls")))
 
 handler400 = "reconciler_site.errors.bad_request"
 handler403 = "reconciler_site.errors.permission_denied"
