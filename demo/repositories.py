@@ -130,7 +130,7 @@ class Clone:
     def _git(
         self,
         *arguments: str,
-        cwd: Path | None | str = "work",
+        cwd: Path | str | None = "work",
         env: Mapping[str, str] | None = None,
     ) -> str:
         folder = self.work if cwd == "work" else cwd

@@ -66,7 +66,7 @@ class Repository(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.slug
+        return str(self.slug)
 
 
 class BranchClass(models.TextChoices):
@@ -134,7 +134,7 @@ class Branch(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class PullRequestState(models.TextChoices):

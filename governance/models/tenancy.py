@@ -24,7 +24,7 @@ class Tenant(models.Model):
         ordering = ("slug",)
 
     def __str__(self) -> str:
-        return self.slug
+        return str(self.slug)
 
 
 class Workspace(models.Model):

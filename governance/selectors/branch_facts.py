@@ -107,8 +107,10 @@ def known_heads(
     rows = Branch.objects.filter(repository_id__in=repository_ids).values_list(
         "repository_id", "name", "observed_head", "head_changes", "pusher", "announced_by"
     )
-    for repository_id, *rest in rows.order_by().iterator(chunk_size=10_000):
-        known[repository_id].append(tuple(rest))
+    for repository_id, name, head, changes, pusher, announced_by in rows.order_by().iterator(
+        chunk_size=10_000
+    ):
+        known[repository_id].append((name, head, changes, pusher, announced_by))
     return known
 
 
@@ -287,7 +289,8 @@ def idle_branches(
     if repository_ids is not None:
         rows = rows.filter(repository_id__in=repository_ids)
     ordered = rows.order_by("last_activity_at", "repository_id", "name")
-    return list(ordered.values_list("repository_id", "name", "observed_head")[:limit])
+    heads = ordered.values_list("repository_id", "name", "observed_head")
+    return [(pk, name, head) for pk, name, head in heads[:limit] if head is not None]
 
 
 def branches_to_check(repository_id: int, *, idle_since: datetime) -> list[str]:

@@ -89,7 +89,7 @@ def _perform(
 
 
 def _guard(act: AlertAct) -> dict[str, Any]:
-    return {
+    guards: dict[str, dict[str, Any]] = {
         "reopen": {"state": AlertState.RESOLVED},
         "update": {"state__in": (AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.SNOOZED)},
         "void_acknowledgement": {"state": AlertState.ACKNOWLEDGED},
@@ -97,7 +97,8 @@ def _guard(act: AlertAct) -> dict[str, Any]:
         "end_snooze": {"state": AlertState.SNOOZED},
         "escalate": {"state": AlertState.OPEN, "escalation_step": act.step - 1},
         "resolve": {"state__in": (AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.SNOOZED)},
-    }[act.act]
+    }
+    return guards[act.act]
 
 
 def _values(act: AlertAct, ladder: Sequence[tuple[str, int]], *, now: datetime) -> dict[str, Any]:

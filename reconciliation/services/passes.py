@@ -115,7 +115,7 @@ def result_of(repository: RepositoryRow, *, correlation_id: str) -> PassResult:
             for task in tasks
             if task["policy_decision"]
         ],
-        findings=list(findings),
+        findings=[dict(finding) for finding in findings],
         troubles=[
             {
                 "branch": task["branch"],

@@ -5,7 +5,9 @@ when it becomes visible. One that becomes visible a little later than now alread
 commits before then, so a burst of deliveries shares a few rows.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -16,6 +18,8 @@ from audit.setwise import database_time
 
 DRAIN = "reconciliation.tasks.drain"
 _MARGIN = timedelta(milliseconds=50)
+_NEAR = timedelta(seconds=1)
+_MOST = 5
 _INSERT = (
     "INSERT INTO django_q_ormq (key, payload, lock) SELECT %s, %s, {when}"
     " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq"
@@ -23,7 +27,7 @@ _INSERT = (
 )
 
 
-def wake_statement(due: datetime) -> tuple[str, list[object]]:
+def wake_statement(due: datetime) -> tuple[str, list[Any]]:
     """Return the statement that puts a wake-up for `due` unless one near it is waiting."""
     cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
     name: str = settings.Q_CLUSTER["name"]
@@ -37,6 +41,19 @@ def wake(due: datetime) -> None:
     statement, params = wake_statement(due + _MARGIN)
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
+
+
+def wake_at(moments: Iterable[datetime]) -> None:
+    """Ask for drains at these moments: one for those within a second, and at most five in all.
+
+    What is due later than the fifth is woken by the tick, at most a minute late.
+    """
+    asked: list[datetime] = []
+    for due in sorted(set(moments)):
+        if not asked or due - asked[-1] > _NEAR:
+            asked.append(due)
+    for due in asked[:_MOST]:
+        wake(due)
 
 
 def _payload(due: datetime) -> str:

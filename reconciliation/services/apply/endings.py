@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -38,7 +39,7 @@ class Ending:
 def ending_of_trouble(trouble: Trouble, *, now: datetime) -> Ending:
     """Return what trouble means for a task: again later, at the host's time, or a dead letter."""
     task, error_class = trouble.task, trouble.error_class
-    told = {
+    told: Any = {
         "error_class": error_class.value,
         "error_code": trouble.code[:60],
         "error": trouble.message[:_MAX_MESSAGE],

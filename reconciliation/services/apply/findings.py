@@ -276,8 +276,8 @@ def _known(worked: Sequence[Worked]) -> dict[tuple[int, str, str], list[Known]]:
             "reopened_count",
         )
     )
-    for repository_id, branch, kind, *rest in rows:
-        found[repository_id, branch, kind].append(Known(*rest))
+    for row in rows:
+        found[row[0], row[1], row[2]].append(Known(*row[3:]))
     return found
 
 
