@@ -23,6 +23,7 @@ from governance.domain.policy_values import Fault, Path, shown, wrong_type
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", re.ASCII)
 _LONGEST_RULE_ID = 100
 _MOST_RULES = 500
+_MOST_NAMES_IN_A_HINT = 12
 
 
 def check_document(value: Any, *, layer: str) -> tuple[dict[str, Any], list[Fault]]:
@@ -159,8 +160,13 @@ def _is_key(key: str) -> bool:
 
 def _unknown(path: Path, known: Iterable[str], *, name: str = "") -> Fault:
     name = name or str(path[-1])
-    close = get_close_matches(name[:_LONGEST_RULE_ID], sorted(known), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    names = list(known)
+    close = get_close_matches(name[:_LONGEST_RULE_ID], sorted(names), n=1)
+    hint = "`policy keys` lists all"
+    if close:
+        hint = f"did you mean {close[0]}?"
+    elif len(names) <= _MOST_NAMES_IN_A_HINT:
+        hint = f"there are {', '.join(names)}"
     return Fault(path, "unknown_key", f"{shown(name)} is no key; {hint}")
 
 
