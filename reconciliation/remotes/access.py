@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciliation.remotes.addresses import require_public_address
 from reconciliation.remotes.base import Credential
+from reconciliation.remotes.connections import require_public_address
 from reconciliation.remotes.protocol import authorization
 from reconciliation.remotes.urls import RemoteUrl, Transport
 

@@ -20,7 +20,8 @@ from typing import IO
 from reconciliation.remotes.base import RemoteMalformed, RemoteUnavailable
 from reconciliation.remotes.urls import Transport
 
-# Not HOME: curl would read ~/.netrc and send a stranger's password. Not *_proxy: see docs.
+# Not HOME: curl would read ~/.netrc and send somebody's password along. Not the proxy variables:
+# our own HTTP client does not use them either, and both must reach the same server.
 _INHERITED = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _MAX_STDERR_BYTES = 4096
 _PIECE_BYTES = 65536

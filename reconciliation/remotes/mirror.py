@@ -48,10 +48,17 @@ class Mirror:
         """Say whether there is anything to read yet."""
         return (self._repository / "HEAD").is_file()
 
+    @property
+    def id_length(self) -> int:
+        """Return how many hex digits an object id has here, or 0 if there is no mirror yet."""
+        if not self.exists:
+            return 0
+        return 64 if "objectformat = sha256" in self._configuration() else 40
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Keep writers out for the block."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(self._lock_path, exclusive=False, timeout_seconds=self._lock_timeout_seconds):
             yield
 
@@ -89,7 +96,7 @@ class Mirror:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(
             self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
         ) as lock:
@@ -106,10 +113,12 @@ class Mirror:
         """
         if not self.exists or (self._repository / "shallow").exists():
             return False
+        is_sha256 = self.id_length == 64
+        return "bare = true" in self._configuration() and is_sha256 == (object_format == "sha256")
+
+    def _configuration(self) -> str:
         config = self._repository / "config"
-        text = config.read_text("utf-8", "replace").lower() if config.is_file() else ""
-        is_sha256 = "objectformat = sha256" in text
-        return "bare = true" in text and is_sha256 == (object_format == "sha256")
+        return config.read_text("utf-8", "replace").lower() if config.is_file() else ""
 
     def _is_sound(self, tips: Collection[str]) -> bool:
         """Walk all commits from the objects themselves, not from the commit-graph's copy."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from reconciliation.remotes.base import CommitInfo, RemoteUnavailable
 from reconciliation.remotes.git import Call, Git, run_git
 
-_OBJECTS_PER_PROCESS = 2000
+_OBJECTS_PER_PROCESS = 1000
 _PERSON = re.compile(rb".*<([^>]*)>\s*(\d+)?.*", re.DOTALL)
 
 

@@ -8,16 +8,15 @@ Source: gitprotocol-http(5), gitprotocol-v2(5).
 from __future__ import annotations
 
 import base64
-import ssl
+import os
 import threading
-import time
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 
-from reconciliation.remotes.addresses import pool_manager
 from reconciliation.remotes.advertisements import (
     Advertisement,
     is_dumb_ref_list,
@@ -25,24 +24,28 @@ from reconciliation.remotes.advertisements import (
     parse_advertisement,
     parse_ls_refs,
 )
+from reconciliation.remotes.answers import (
+    DISCOVERY,
+    REDIRECTS,
+    Answer,
+    raise_for_status,
+    redirected_base,
+)
 from reconciliation.remotes.base import (
     Credential,
-    RemoteAuthFailed,
     RemoteError,
     RemoteHeads,
     RemoteMalformed,
     RemoteNotFound,
     RemoteRefused,
-    RemoteThrottled,
     RemoteUnavailable,
 )
+from reconciliation.remotes.connections import deadline, pool_manager
 
 _ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 _RESULT = "application/x-git-upload-pack-result"
 _REQUEST = "application/x-git-upload-pack-request"
-_DISCOVERY = "/info/refs?service=git-upload-pack"
 _PIECE_BYTES = 65536
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class ServerIsDumb(Exception):
@@ -67,17 +70,6 @@ class Server:
     advertisement: Advertisement
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: urllib3.HTTPHeaderDict
-    body: bytes
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-
 class SmartHttp:
     """A thread-safe reader of heads over HTTP; connections are pooled and kept alive."""
 
@@ -86,18 +78,24 @@ class SmartHttp:
     ) -> None:
         self._limits = limits
         self._agent = user_agent
+        self._block_private_addresses = block_private_addresses
+        self._servers: dict[str, Server] = {}
+        self._start()
+        # A connection must not be shared with a child process: each would read the other's answer.
+        os.register_at_fork(after_in_child=_restarter(self))
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
         self._pool = pool_manager(
-            block_private_addresses=block_private_addresses,
+            block_private_addresses=self._block_private_addresses,
             num_pools=64,
             maxsize=16,
             retries=False,
-            ssl_context=ssl.create_default_context(),
             timeout=urllib3.Timeout(
-                connect=limits.connect_timeout_seconds, read=limits.read_timeout_seconds
+                connect=self._limits.connect_timeout_seconds,
+                read=self._limits.read_timeout_seconds,
             ),
         )
-        self._servers: dict[str, Server] = {}
-        self._lock = threading.Lock()
 
     def read_heads(self, url: str, *, credential: Credential | None) -> RemoteHeads:
         """Return the heads behind `url`, learning or re-learning the server where needed.
@@ -127,12 +125,12 @@ class SmartHttp:
 
     def discover(self, url: str, *, credential: Credential | None) -> Server:
         """Ask the server who it is; follow at most one redirect, on the same host only."""
-        answer = self._request("GET", url + _DISCOVERY, credential=credential)
+        answer = self._request("GET", url + DISCOVERY, credential=credential)
         base_url = url
-        if answer.status in _REDIRECTS:
-            base_url = _redirected_base(url, answer.headers.get("Location", ""))
-            answer = self._request("GET", base_url + _DISCOVERY, credential=credential)
-        _raise_for_status(answer, base_url)
+        if answer.status in REDIRECTS:
+            base_url = redirected_base(url, answer.headers.get("Location", ""))
+            answer = self._request("GET", base_url + DISCOVERY, credential=credential)
+        raise_for_status(answer, base_url)
         if answer.content_type != _ADVERTISEMENT:
             if is_dumb_ref_list(answer.body):
                 raise ServerIsDumb
@@ -150,7 +148,7 @@ class SmartHttp:
             credential=credential,
             body=ls_refs_request(server.advertisement, agent=self._agent),
         )
-        _raise_for_status(answer, server.base_url)
+        raise_for_status(answer, server.base_url)
         if answer.content_type != _RESULT:
             raise RemoteMalformed(
                 f"answer of {server.base_url} is {answer.content_type or 'untyped'}, not git's"
@@ -159,7 +157,7 @@ class SmartHttp:
 
     def _request(
         self, method: str, url: str, *, credential: Credential | None, body: bytes | None = None
-    ) -> _Answer:
+    ) -> Answer:
         headers = {
             "Git-Protocol": "version=2",
             "User-Agent": self._agent,
@@ -171,10 +169,10 @@ class SmartHttp:
         if body is not None:
             headers |= {"Content-Type": _REQUEST, "Accept": _RESULT}
         host = urlsplit(url).netloc
-        deadline = time.monotonic() + self._limits.total_timeout_seconds
         try:
-            response = self._open(method, url, body=body, headers=headers)
-            return _Answer(response.status, response.headers, self._read(response, deadline, host))
+            with deadline(self._limits.total_timeout_seconds):
+                response = self._open(method, url, body=body, headers=headers)
+                return Answer(response.status, response.headers, self._read(response, host))
         except urllib3.exceptions.SSLError as error:
             raise RemoteUnavailable(f"{host} could not prove who it is (TLS): {error}") from error
         except urllib3.exceptions.DecodeError as error:
@@ -203,8 +201,8 @@ class SmartHttp:
         except urllib3.exceptions.ProtocolError:
             return send()
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, host: str) -> bytes:
-        """Read a whole answer, piece by piece, so that neither size nor drip can hold us."""
+    def _read(self, response: urllib3.BaseHTTPResponse, host: str) -> bytes:
+        """Read a whole answer, piece by piece, so that its size cannot hurt us."""
         pieces, size = [], 0
         try:
             while piece := response.read1(_PIECE_BYTES):
@@ -214,8 +212,6 @@ class SmartHttp:
                     raise RemoteMalformed(
                         f"answer of {host} is over {self._limits.max_answer_bytes} bytes"
                     )
-                if time.monotonic() > deadline:
-                    raise RemoteUnavailable(f"{host} answers too slowly")
         except BaseException:
             response.close()  # an answer left half read must not be met by the next request
             raise
@@ -233,50 +229,19 @@ class SmartHttp:
             self._servers.pop(url, None)
 
 
+def _restarter(client: SmartHttp) -> Callable[[], None]:
+    """Return a function that gives `client`, if it still lives then, connections of its own."""
+    reference = weakref.ref(client)
+
+    def restart() -> None:
+        living = reference()
+        if living is not None:
+            living._start()
+
+    return restart
+
+
 def authorization(credential: Credential) -> str:
     """Return the value of the Authorization header."""
     pair = f"{credential.username}:{credential.secret}".encode()
     return "Basic " + base64.b64encode(pair).decode("ascii")
-
-
-def _redirected_base(url: str, location: str) -> str:
-    """Return the new base URL, or refuse: another host, or no longer encrypted."""
-    target = urljoin(url + _DISCOVERY, location)
-    if not location or not target.endswith(_DISCOVERY):
-        raise RemoteRefused(f"{url} redirects to something that is no repository")
-    old, new = urlsplit(url), urlsplit(target)
-    same_place = (old.scheme, old.netloc) == (new.scheme, new.netloc)
-    upgraded = old.scheme == "http" and new.scheme == "https" and old.hostname == new.hostname
-    if not (same_place or (upgraded and "@" not in new.netloc)):
-        raise RemoteRefused(f"{url} redirects to another host; enter the new clone URL")
-    return target.removesuffix(_DISCOVERY)
-
-
-def _raise_for_status(answer: _Answer, url: str) -> None:
-    status = answer.status
-    if status == 200:
-        return
-    wait = _retry_after_seconds(answer.headers)
-    if status == 429 or (status == 403 and wait is not None):
-        raise RemoteThrottled(f"{url} asks to slow down ({status})", retry_after_seconds=wait)
-    if status in (401, 403, 407):
-        raise RemoteAuthFailed(f"{url} does not accept the credential ({status})")
-    if status in (404, 410):
-        raise RemoteNotFound(f"{url} is not there for this credential ({status})")
-    if status >= 500:
-        raise RemoteUnavailable(f"{url} has a fault ({status})", retry_after_seconds=wait)
-    if status in _REDIRECTS:
-        raise RemoteRefused(f"{url} redirects more than once, or where it may not ({status})")
-    raise RemoteMalformed(f"{url} gives the unexpected answer {status}")
-
-
-def _retry_after_seconds(headers: urllib3.HTTPHeaderDict) -> int | None:
-    """Read Retry-After; a date is counted from the server's own Date, not from our clock."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(int(text), 86_400)
-    try:
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
-        return None
-    return min(max(int(wait.total_seconds()), 0), 86_400)

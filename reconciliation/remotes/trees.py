@@ -6,7 +6,7 @@ which is handed in and brings trees by their ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciliation.remotes.base import ChangedEntries, RemoteMalformed
@@ -14,7 +14,7 @@ from reconciliation.remotes.base import ChangedEntries, RemoteMalformed
 MAX_TREES = 20_000
 _FOLDER = b"40000"
 
-ReadTrees = Callable[[list[str]], Mapping[str, bytes]]
+ReadTrees = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
 class TreesUnknown(Exception):

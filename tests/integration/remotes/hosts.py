@@ -108,7 +108,12 @@ class GitHost:
 
     def point(self, branch: str, name: str) -> None:
         """Point a branch at a commit, by force if need be."""
-        git("update-ref", f"refs/heads/{branch}", self.oids[name], folder=self.folder)
+        self.point_all({branch: name})
+
+    def point_all(self, branches: Mapping[str, str]) -> None:
+        """Point many branches at commits."""
+        lines = [f"update refs/heads/{b} {self.oids[name]}\n" for b, name in branches.items()]
+        git("update-ref", "--stdin", folder=self.folder, stdin="".join(lines).encode())
 
     def drop(self, branch: str) -> None:
         """Delete a branch."""

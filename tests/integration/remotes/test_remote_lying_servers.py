@@ -145,6 +145,7 @@ def test_silence_and_drip_end_in_time() -> None:
         raw(hang_seconds=3),
         raw(head, hang_seconds=3),
         raw(head, *([b"0"] * 30), pause_seconds=0.1),
+        raw(head[:-2], *([b"X-Again: and again\r\n"] * 30), pause_seconds=0.1),
     ):
         reader = SmartHttp(user_agent="git/test", limits=limits)
         with lying(script) as server:

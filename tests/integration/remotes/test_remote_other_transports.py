@@ -17,6 +17,7 @@ from reconciliation.remotes import (
     RemoteRefused,
     RemoteTarget,
     RemoteUnavailable,
+    access,
 )
 from reconciliation.remotes.git import Call, Git, GitSaidTooMuch, GitTimedOut, run_git
 from reconciliation.remotes.urls import Transport
@@ -68,6 +69,19 @@ def test_a_repository_is_read_and_compared_over_ssh(
     called = ssh_log.read_text().splitlines()[0]
     assert "-o BatchMode=yes -o ConnectTimeout=1" in called
     assert "-p 2222 git@git.example git-upload-pack" in called
+
+
+def test_ssh_is_held_to_the_address_that_was_checked(
+    ssh_log: Path, file_host: GitHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(file_host)
+    monkeypatch.setattr(access, "require_public_address", lambda host, port: "192.0.2.7")
+    guarded = GitRemote(tmp_path / "mirrors", block_private_addresses=True)
+
+    guarded.read_heads(RemoteTarget(f"git@git.example:{file_host.folder}", "2"))
+
+    called = ssh_log.read_text()
+    assert "-o HostName=192.0.2.7 -o HostKeyAlias=git.example" in called
 
 
 def test_over_ssh_too_no_files_are_fetched_from_a_server_that_cannot_leave_them_out(

@@ -17,7 +17,7 @@ from reconciliation.remotes import (
     RemoteUnavailable,
 )
 from tests.git_server import GitServer
-from tests.integration.remotes.hosts import GitHost, Sketch, git
+from tests.integration.remotes.hosts import GitHost, Sketch
 
 LOGIN = ("robot", "s3cret-t0ken")
 
@@ -104,8 +104,7 @@ def test_long_requests_that_git_compresses_or_sends_in_pieces_arrive(
 ) -> None:
     sketches = [Sketch(f"c{n}", (f"c{n - 1}",) if n else ()) for n in range(300)]
     http_host.add(*sketches)
-    for sketch in sketches:
-        http_host.point(f"b/{sketch.name}", sketch.name)
+    http_host.point_all({f"b/{sketch.name}": sketch.name for sketch in sketches})
 
     heads = http_host.remote.read_heads(http_host.target).heads
     http_host.remote.sync(http_host.target, heads)
@@ -121,11 +120,9 @@ def test_three_hundred_branches_rewritten_at_once_are_compared(http_host: GitHos
     old = [Sketch(f"old{n}", ("root",)) for n in range(300)]
     new = [Sketch(f"new{n}", ("root",)) for n in range(300)]
     http_host.add(Sketch("root"), *old, *new)
-    for n in range(300):
-        http_host.point(f"b/{n}", f"old{n}")
+    http_host.point_all({f"b/{n}": f"old{n}" for n in range(300)})
     http_host.remote.sync(http_host.target, http_host.remote.read_heads(http_host.target).heads)
-    for n in range(300):
-        http_host.point(f"b/{n}", f"new{n}")
+    http_host.point_all({f"b/{n}": f"new{n}" for n in range(300)})
     http_host.prune()
     http_host.remote.sync(http_host.target, http_host.remote.read_heads(http_host.target).heads)
     pairs = [(http_host.oids[f"old{n}"], http_host.oids[f"new{n}"]) for n in range(300)]
@@ -217,82 +214,6 @@ def test_a_renamed_repository_is_followed_on_the_same_host(
     http_host.remote.sync(target, heads)
 
     assert set(http_host.remote.commits(target, list(heads.values()))) == set(heads.values())
-
-
-def test_a_repository_of_long_ids_is_read_and_compared(
-    server: GitServer, remote: GitRemote
-) -> None:
-    target = RemoteTarget(server.url("long.git"), "2")
-    host = GitHost(server.root / "long.git", remote, target, object_format="sha256")
-    fill(host)
-
-    heads = remote.read_heads(target)
-    remote.sync(target, heads.heads)
-    pair = (heads.heads["main"], heads.heads["work"])
-
-    assert heads.object_format == "sha256"
-    assert {len(oid) for oid in pair} == {64}
-    assert remote.compare(target, [pair])[pair].relation is Relation.ANCESTOR
-    assert remote.changed_paths(target, *pair, limit=9).paths == ("a/b",)
-
-
-def test_an_empty_repository_of_long_ids_says_so(server: GitServer, remote: GitRemote) -> None:
-    target = RemoteTarget(server.url("long.git"), "2")
-    GitHost(server.root / "long.git", remote, target, object_format="sha256")
-
-    heads = remote.read_heads(target)
-
-    assert (dict(heads.heads), heads.object_format) == ({}, "sha256")
-
-
-def test_a_server_that_only_hands_out_files_is_read_by_git(
-    server: GitServer, http_host: GitHost
-) -> None:
-    fill(http_host)
-    modern = http_host.remote.read_heads(http_host.target)
-    git("update-server-info", folder=http_host.folder)
-    server.switches.only_dumb = True
-    fresh = RemoteTarget(http_host.target.clone_url + "/", "1")
-
-    heads = http_host.remote.read_heads(fresh)
-    http_host.remote.sync(fresh, heads.heads)
-    pair = (heads.heads["main"], heads.heads["work"])
-
-    assert heads.heads == modern.heads
-    assert "partial fetches" in http_host.remote.compare(fresh, [pair])[pair].reason
-
-
-def test_a_server_without_partial_fetches_gives_heads_and_no_files(
-    server: GitServer, http_host: GitHost, tmp_path: Path
-) -> None:
-    server.switches.upload_pack_config = {}
-    http_host.add(Sketch("root"), Sketch("work", ("root",), {"secret.txt": "do not copy"}))
-    http_host.point("main", "root")
-    http_host.point("work", "work")
-    heads = http_host.remote.read_heads(http_host.target).heads
-
-    http_host.remote.sync(http_host.target, heads)
-
-    pair = (heads["main"], heads["work"])
-    answer = http_host.remote.compare(http_host.target, [pair])[pair]
-    assert (answer.relation, "allowFilter" in answer.reason) == (Relation.UNKNOWN, True)
-    assert not list(tmp_path.glob("mirrors/**/*.pack"))
-
-
-def test_a_mirror_never_holds_a_files_content(http_host: GitHost, tmp_path: Path) -> None:
-    fill(http_host)
-    heads = http_host.remote.read_heads(http_host.target).heads
-    http_host.remote.sync(http_host.target, heads)
-    http_host.remote.changed_paths(http_host.target, heads["main"], heads["work"], limit=9)
-
-    objects = git(
-        "cat-file",
-        "--batch-all-objects",
-        "--batch-check=%(objecttype)",
-        folder=tmp_path / "mirrors/1/mirror.git",
-    )
-
-    assert sorted(objects.split()) == ["commit", "commit", "tree", "tree"]
 
 
 def test_sixteen_threads_may_read_at_once(server: GitServer, remote: GitRemote) -> None:

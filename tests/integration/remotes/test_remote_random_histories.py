@@ -30,7 +30,7 @@ HISTORIES = st.integers(2, 10).flatmap(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(HISTORIES)
 def test_git_relates_any_two_commits_as_defined(
     history: tuple[tuple[list[int], int], ...],

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from reconciliation.remotes.addresses import is_public, require_public_address
+from reconciliation.remotes.connections import is_public, require_public_address
 from reconciliation.remotes.base import RemoteRefused, RemoteUnavailable
 
 
