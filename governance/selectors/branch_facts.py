@@ -16,6 +16,7 @@ from governance.models import (
     PullRequest,
     Repository,
     RunRecord,
+    Tenant,
 )
 
 _HALF_OF_LONGEST_TTL = timedelta(hours=12)
@@ -81,6 +82,11 @@ def repository_at(path: str) -> RepositoryRow | None:
         .first()
     )
     return _repository_row(row) if row else None
+
+
+def tenant_id_of(slug: str) -> int | None:
+    """Return a tenant's id, or None."""
+    return Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first()
 
 
 def repository_of_host(*, tenant_id: int, host_kind: str, host_repository_id: str) -> int | None:

@@ -1,0 +1,155 @@
+"""Makes, lists, rotates and revokes webhook sources.
+
+    manage.py webhook_source create --repository acme/main/api --host github
+    manage.py webhook_source create --tenant acme --host github      # one hook of an organisation
+    manage.py webhook_source list [--repository acme/main/api]
+    manage.py webhook_source rotate SOURCE_ID [--overlap-hours 24]
+    manage.py webhook_source revoke SOURCE_ID
+
+Secrets are shown once. --secret-env VAR uses a secret of your own from the environment.
+"""
+
+import argparse
+import json
+import os
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from audit.correlation import new_correlation_id
+from audit.domain.entries import Actor, ActorKind
+from governance.selectors.branch_facts import repository_at, tenant_id_of
+from reconciliation.models import WebhookSource
+from reconciliation.services.host_steps import steps_for
+from reconciliation.services.sources import create_source, revoke_source, rotate_secret
+from reconciliation.webhooks.hosts import HostKind
+
+
+class Command(BaseCommand):
+    """Manage webhook sources."""
+
+    help = __doc__
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Keep the lines of the help as they are."""
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("act", choices=("create", "list", "rotate", "revoke"))
+        parser.add_argument("source", nargs="?", type=int, help="a source's id")
+        parser.add_argument("--repository", help="tenant/workspace/repo")
+        parser.add_argument("--tenant", help="for a source of a whole organisation")
+        parser.add_argument("--host", choices=[kind.value for kind in HostKind])
+        parser.add_argument("--name", default="")
+        parser.add_argument("--secret-env", help="environment variable with the secret to use")
+        parser.add_argument("--overlap-hours", type=int, default=24)
+        parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do one act and print it."""
+        told: dict[str, Any] = {
+            "create": self._create,
+            "list": self._list,
+            "rotate": self._rotate,
+            "revoke": self._revoke,
+        }[options["act"]](options)
+        if options["json"]:
+            self.stdout.write(json.dumps(told, indent=1))
+            return
+        for line in told.get("sources", [told]):
+            self.stdout.write("  ".join(f"{key}={value}" for key, value in line.items()))
+        if options["act"] == "create":
+            self.stdout.write(steps_for(told["host"], told["url"]))
+
+    def _create(self, options: dict[str, Any]) -> dict[str, Any]:
+        if not options["host"]:
+            raise CommandError("Name the host with --host: it decides how requests are read.")
+        repository = repository_at(options["repository"]) if options["repository"] else None
+        if options["repository"] and repository is None:
+            raise CommandError(f"{options['repository']} is not governed; connect it first.")
+        tenant = repository.tenant if repository else options["tenant"]
+        tenant_id = tenant_id_of(tenant or "")
+        if tenant is None or tenant_id is None:
+            raise CommandError("Name a governed repository with --repository, or a --tenant.")
+        secret = _secret(options["secret_env"])
+        source = create_source(
+            tenant_id=tenant_id,
+            tenant=tenant,
+            repository_id=repository.id if repository else None,
+            host_kind=options["host"],
+            name=options["name"] or options["repository"] or tenant,
+            token=secrets.token_urlsafe(32),
+            secret=secret,
+            **_who(),
+        )
+        return {**_describe(source), "secret": secret}
+
+    def _list(self, options: dict[str, Any]) -> dict[str, Any]:
+        rows = WebhookSource.objects.select_related("tenant", "repository__workspace")
+        if options["repository"]:
+            repository = repository_at(options["repository"])
+            rows = rows.filter(repository_id=repository.id if repository else -1)
+        if options["tenant"]:
+            rows = rows.filter(tenant__slug=options["tenant"])
+        return {"sources": [_describe(row) for row in rows.order_by("tenant__slug", "id")]}
+
+    def _rotate(self, options: dict[str, Any]) -> dict[str, Any]:
+        source = _existing(options["source"])
+        secret = _secret(options["secret_env"])
+        overlap = timedelta(hours=options["overlap_hours"])
+        rotate_secret(source, secret=secret, overlap=overlap, **_who())
+        return {
+            **_describe(source),
+            "secret": secret,
+            "older_secrets_end": (timezone.now() + overlap).isoformat(),
+        }
+
+    def _revoke(self, options: dict[str, Any]) -> dict[str, Any]:
+        source = _existing(options["source"])
+        revoke_source(source, **_who())
+        source.refresh_from_db()
+        return _describe(source)
+
+
+def _describe(source: WebhookSource) -> dict[str, Any]:
+    path = f"/api/v1/webhooks/{source.token}"
+    repository = source.repository
+    return {
+        "source": source.pk,
+        "tenant": source.tenant.slug,
+        "repository": repository.slug if repository else None,
+        "host": source.host_kind,
+        "path": path,
+        "url": settings.PUBLIC_URL.rstrip("/") + path,
+        "revoked_at": source.revoked_at.isoformat() if source.revoked_at else None,
+    }
+
+
+def _existing(source_id: int | None) -> WebhookSource:
+    source = WebhookSource.objects.select_related("tenant").filter(pk=source_id).first()
+    if source is None:
+        raise CommandError(f"There is no webhook source {source_id}; see `webhook_source list`.")
+    return source
+
+
+def _secret(variable: str | None) -> str:
+    if variable is None:
+        return secrets.token_urlsafe(32)
+    value = os.environ.get(variable)
+    if not value:
+        raise CommandError(f"The environment variable {variable} is not set or empty.")
+    return value
+
+
+def _who() -> dict[str, Any]:
+    return {
+        "actor": Actor(ActorKind.USER, os.environ.get("USER", "operator")),
+        "correlation_id": new_correlation_id(),
+        "now": timezone.now(),
+    }
