@@ -9,6 +9,7 @@ from reconciliation.views import alerts, overview, repositories, work
 pages = [
     path("", overview.overview_page, name="overview"),
     path("find", overview.find, name="find"),
+    path("findings", alerts.findings, name="findings"),
     path("alerts", alerts.alerts, name="alerts"),
     path("alerts/<int:alert_id>", alerts.alert, name="alert"),
     path("alerts/<int:alert_id>/acknowledge", alerts.acknowledge, name="acknowledge"),

@@ -126,7 +126,7 @@ def snapshot_row(view: BranchView) -> CoherenceRow:
 
 
 def _snapshot_against_remote(view: BranchView) -> tuple[bool | None, str]:
-    accepted = f"Accepted by {view.governed_by}." if view.governed_by else "Accepted."
+    accepted = _accepted_by(view.governed_by)
     if view.governed_head is None and view.observed_head is None and view.governed_by:
         return True, f"{accepted} The deletion is what governance expects."
     if view.governed_head is None:
@@ -136,6 +136,15 @@ def _snapshot_against_remote(view: BranchView) -> tuple[bool | None, str]:
     if view.governed_head == view.observed_head:
         return True, accepted
     return False, f"{accepted} The remote has moved away from it."
+
+
+def _accepted_by(governed_by: str) -> str:
+    kind, _, name = governed_by.partition(":")
+    if kind == "run":
+        return f"Accepted by run {name}."
+    if kind == "user":
+        return f"Accepted by {name}."
+    return "Accepted when it was connected." if kind == "connect" else "Accepted."
 
 
 def run_row(view: BranchView) -> CoherenceRow:

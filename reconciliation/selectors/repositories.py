@@ -7,7 +7,14 @@ from django.db.models import Count, Q
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import Repository, repository_named, visible_repositories
-from reconciliation.models import AlertState, RepositoryWatch, WebhookRefusal, WebhookSource
+from reconciliation.models import (
+    AlertState,
+    Finding,
+    RepositoryWatch,
+    WebhookRefusal,
+    WebhookSource,
+)
+from reconciliation.selectors.findings import worst_first
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_alerts, visible_findings, visible_sources
 
@@ -46,6 +53,8 @@ class RepositoryPage:
     watch: RepositoryWatch | None
     alerts_by_severity: Mapping[str, int]
     findings: int
+    worst: tuple[Finding, ...]
+    """The worst open findings, at most ten."""
     sources: tuple[SourceLine, ...]
 
     @property
@@ -121,7 +130,7 @@ def _line(row: Repository, alerts: Mapping[str, int], findings: int) -> Reposito
 
 
 def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage:
-    """Return one repository in full, in six queries.
+    """Return one repository in full, in seven queries.
 
     Raises:
         NotVisible: unknown, or not the caller's.
@@ -136,6 +145,7 @@ def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage
         .values_list("severity")
         .annotate(number=Count("id"))
     )
+    open_findings = visible_findings(caller).filter(repository_id=repository.pk, state="open")
     sources = visible_sources(caller).filter(
         Q(repository_id=repository.pk)
         | Q(repository__isnull=True, tenant_id=repository.tenant_id, host_kind=repository.host_kind)
@@ -150,6 +160,7 @@ def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage
         alerts_by_severity={
             level: by_severity[level] for level in _SEVERITIES if level in by_severity
         },
-        findings=visible_findings(caller).filter(repository_id=repository.pk, state="open").count(),
+        findings=open_findings.count(),
+        worst=tuple(worst_first(open_findings)[:10]),
         sources=tuple(lines),
     )

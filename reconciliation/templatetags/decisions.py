@@ -46,6 +46,23 @@ RULE_WORDS = {
 }
 
 
+ACT_WORDS = {
+    "alert.open": "opened the alert",
+    "alert.reopen": "reopened the alert",
+    "alert.escalate": "escalated it",
+    "alert.acknowledge": "acknowledged it",
+    "alert.unacknowledge": "took the acknowledgement back",
+    "alert.void_acknowledgement": "voided the acknowledgement",
+    "alert.expire_acknowledgement": "ended the acknowledgement",
+    "alert.snooze": "snoozed it",
+    "alert.end_snooze": "ended the snooze",
+    "alert.resolve": "resolved it",
+    "snapshot.accept": "accepted the remote head",
+    "snapshot.advance": "advanced the governed snapshot",
+    "repository.connect": "connected the repository",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HitLine:
     """One rule hit in words; the heaviest one decides the severity."""
@@ -93,6 +110,12 @@ def hit_lines(rule_hits: Any) -> tuple[HitLine, ...]:
         )
         for place, hit in enumerate(hits)
     )
+
+
+@register.filter
+def act_words(action: str) -> str:
+    """Return an audited action as what somebody did, or its name when it has no words yet."""
+    return ACT_WORDS.get(action, spaced(action))
 
 
 @register.filter

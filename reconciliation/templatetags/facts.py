@@ -65,15 +65,22 @@ def in_utc(moment: datetime) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def age(context: Any, moment: datetime | None, missing: str = "never") -> SafeString:
-    """Return how long ago something was, with the instant in UTC as its title."""
+def age(
+    context: Any, moment: datetime | None, missing: str = "never", *, bare: bool = False
+) -> SafeString:
+    """Return how long ago something was, with the instant in UTC as its title.
+
+    `bare` leaves the `ago` out, where a heading says it.
+    """
     if moment is None:
         return format_html('<span class="muted">{}</span>', missing)
+    words = age_in_words(moment, context["now"])
     return format_html(
-        '<time datetime="{}" title="{}" data-age>{}</time>',
+        '<time datetime="{}" title="{}" data-age="{}">{}</time>',
         utc_text(moment),
         in_utc(moment),
-        age_in_words(moment, context["now"]),
+        "bare" if bare else "",
+        words.removesuffix(" ago") if bare else words,
     )
 
 

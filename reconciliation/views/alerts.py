@@ -1,4 +1,4 @@
-"""Alerts: the list, one in full, and what a person may do about it."""
+"""Alerts and findings: the lists, one alert in full, and what a person may do about it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,8 +11,9 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from governance.selectors.visible import NotVisible, visible_tenants
-from reconciliation.models import Alert, AlertState, Severity, TaskKind
+from reconciliation.models import Alert, AlertState, FindingState, Severity, TaskKind
 from reconciliation.selectors.alerts import UNRESOLVED, AlertFilter, alert_list, alert_page
+from reconciliation.selectors.findings import FindingFilter, finding_list
 from reconciliation.selectors.visible import visible_alerts
 from reconciliation.services.alerts import (
     AlertNotFound,
@@ -33,6 +34,7 @@ from reconciliation.views.visit import Visit, for_people
 
 STATES = ((UNRESOLVED, "Unresolved"), *AlertState.choices, ("all", "All"))
 SEVERITIES = tuple(reversed(Severity.choices))
+CHECKS = tuple(choice for choice in TaskKind.choices if choice[0] != TaskKind.OBSERVE_REFS)
 
 
 @require_safe
@@ -54,8 +56,31 @@ def alerts(visit: Visit) -> HttpResponse:
         is_filtered=chosen != AlertFilter() or bool(asked.get("after")),
         states=STATES,
         severities=SEVERITIES,
-        checks=[choice for choice in TaskKind.choices if choice[0] != TaskKind.OBSERVE_REFS],
+        checks=CHECKS,
         tenants=visible_tenants(visit.caller),
+    )
+
+
+@require_safe
+@for_people
+def findings(visit: Visit) -> HttpResponse:
+    """List findings, also those that are no alert."""
+    asked = visit.request.GET
+    chosen = FindingFilter(
+        state=_known(asked.get("state", ""), FindingState.choices) or FindingState.OPEN.value,
+        check=_known(asked.get("check", ""), TaskKind.choices),
+        stable_class=asked.get("class", ""),
+        severity=_known(asked.get("severity", ""), SEVERITIES),
+        tenant=asked.get("tenant", ""),
+        repo=asked.get("repo", ""),
+    )
+    return visit.page(
+        "findings.html",
+        page=finding_list(visit.caller, chosen=chosen, after=asked.get("after", "")),
+        chosen=chosen,
+        is_filtered=chosen != FindingFilter() or bool(asked.get("after")),
+        severities=SEVERITIES,
+        checks=CHECKS,
     )
 
 

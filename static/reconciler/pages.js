@@ -25,7 +25,8 @@
   function refreshAges() {
     const now = Date.now() + skew;
     for (const one of document.querySelectorAll("time[data-age]")) {
-      one.textContent = inWords((now - Date.parse(one.dateTime)) / 1000);
+      const words = inWords((now - Date.parse(one.dateTime)) / 1000);
+      one.textContent = one.dataset.age === "bare" ? words.replace(/ ago$/, "") : words;
     }
   }
 

@@ -1,0 +1,55 @@
+"""Findings as people see them: the list, worst first; changes nothing."""
+
+from dataclasses import dataclass
+
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+
+from audit.domain.caller import Caller
+from reconciliation.models import Finding
+from reconciliation.selectors.pages import PAGE_SIZE, Page
+from reconciliation.selectors.visible import visible_findings
+
+_SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFilter:
+    """What a list is narrowed to; empty means all."""
+
+    state: str = "open"
+    check: str = ""
+    stable_class: str = ""
+    severity: str = ""
+    tenant: str = ""
+    repo: str = ""
+
+
+def worst_first(rows: QuerySet[Finding]) -> QuerySet[Finding]:
+    """Return the findings by severity, then newest first."""
+    rank = Case(
+        *(When(severity=level, then=Value(place)) for place, level in enumerate(_SEVERITIES)),
+        default=Value(len(_SEVERITIES)),
+        output_field=IntegerField(),
+    )
+    return rows.annotate(rank=rank).order_by("rank", "-id")
+
+
+def finding_list(caller: Caller, *, chosen: FindingFilter, after: str = "") -> Page[Finding]:
+    """Return a page of findings, worst first, in one query; `after` is the cursor before it."""
+    wanted = {
+        "state": chosen.state,
+        "check_kind": chosen.check,
+        "stable_class": chosen.stable_class,
+        "severity": chosen.severity,
+        "repository__tenant__slug": chosen.tenant,
+        "repository__slug": chosen.repo,
+    }
+    rows = visible_findings(caller).select_related("alert", "repository__tenant")
+    rows = worst_first(rows.filter(**{name: value for name, value in wanted.items() if value}))
+    rank, _, pk = after.partition("_")
+    if rank.isdecimal() and pk.isdecimal():
+        rows = rows.filter(Q(rank__gt=int(rank)) | Q(rank=int(rank), id__lt=int(pk)))
+    found = list(rows[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    last = shown[-1] if len(found) > PAGE_SIZE else None
+    return Page(tuple(shown), f"{_SEVERITIES.index(last.severity)}_{last.pk}" if last else "")
