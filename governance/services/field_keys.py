@@ -44,11 +44,12 @@ def rotate_to_newest(others: Models) -> int:
 
 
 def _stored(others: Models) -> Iterator[tuple[tuple[str, str], int, str]]:
-    for model in (RemoteCredential, *others):
+    encrypting: list[type[models.Model]] = [RemoteCredential, *others]
+    for model in encrypting:
         for field in model._meta.concrete_fields:
             if not isinstance(field, EncryptedTextField):
                 continue
-            table, name = model._meta.db_table, field.column
+            table, name = model._meta.db_table, str(field.column)
             with connection.cursor() as cursor:
                 # Raw: through the field one would get the clear text.
                 cursor.execute(f"SELECT id, {name} FROM {table} ORDER BY id")

@@ -132,7 +132,7 @@ def _describe(source: WebhookSource) -> dict[str, Any]:
 
 
 def _existing(source_id: int | None) -> WebhookSource:
-    source = WebhookSource.objects.select_related("tenant").filter(pk=source_id).first()
+    source = WebhookSource.objects.select_related("tenant").filter(pk=source_id or 0).first()
     if source is None:
         raise CommandError(f"There is no webhook source {source_id}; see `webhook_source list`.")
     return source

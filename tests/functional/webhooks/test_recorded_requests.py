@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -17,7 +16,7 @@ from tests.factories.webhooks import webhook_source
 
 RECORDED = Path(
     os.environ.get(
-        "RECORDED_REQUESTS", Path(settings.BASE_DIR).parent / "shared" / "data" / "payloads"
+        "RECORDED_REQUESTS", Path(__file__).resolve().parents[4] / "shared" / "data" / "payloads"
     )
 )
 HOSTS = {"pagure": "generic"}
