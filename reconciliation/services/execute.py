@@ -1,28 +1,33 @@
-"""Executes tasks: claim → observe → evaluate → apply, batch by batch, until nothing is due.
+"""Drains the queue: claims batch after batch in canonical order until nothing is due.
 
-The clock is handed in as a callable, because a drain lasts; each batch is decided at one `now`.
+The clock is handed in as a callable, because a drain lasts; what a batch means is `batches`.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from audit.correlation import correlated
-from audit.domain.canonical import canonical_json, sha256_of
-from governance.services.policies import PolicyResolver
-from reconciliation.domain.codec import encode
-from reconciliation.domain.retry import ErrorClass
-from reconciliation.evaluators import EVALUATORS
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
 from reconciliation.models import Heartbeat
-from reconciliation.services.apply import Applied, Worked, apply
-from reconciliation.services.observe import Batch, Gathered, Remote, Trouble, observe
-from reconciliation.services.queue import ClaimedTask, claim, give_back
+from reconciliation.services.apply import Applied
+from reconciliation.services.batches import Clock, work_batch
+from reconciliation.services.claim_keeping import ClaimKeeper
+from reconciliation.services.claiming import claim, give_back
+from reconciliation.services.observe import PatientRemote, Remote
+from reconciliation.services.queue import ClaimedTask
 from reconciliation.services.reap import reap_lost_claims
 
 logger = logging.getLogger("reconciler.execute")
 
-Clock = Callable[[], datetime]
+Stop = Callable[[], bool]
+
+_HEARTBEAT_EVERY = timedelta(seconds=10)
+_CLAIMS_PER_BATCH = 5
+_OVERTIME = timedelta(seconds=5)
+_RECONNECT_PAUSES_SECONDS = (0.2, 1.0, 3.0, 6.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,16 @@ class Limits:
     batch: int
     claim_seconds: int
     total_seconds: int
+
+    @property
+    def claim(self) -> timedelta:
+        """How long a claim lasts unless its worker extends it."""
+        return timedelta(seconds=self.claim_seconds)
+
+    @property
+    def total(self) -> timedelta:
+        """After this time nothing more is claimed."""
+        return timedelta(seconds=self.total_seconds)
 
 
 @dataclass(slots=True)
@@ -44,6 +59,7 @@ class Drained:
     retried: int = 0
     dead: int = 0
     lost: int = 0
+    given_back: int = 0
     batches: int = 0
     ran_out_of_time: bool = False
     kinds: dict[str, int] = field(default_factory=dict)
@@ -55,6 +71,7 @@ class Drained:
         self.retried += applied.retried
         self.dead += applied.dead
         self.lost += applied.lost
+        self.given_back += applied.given_back
         self.batches += 1
 
 
@@ -64,129 +81,84 @@ def drain(
     remote: Remote,
     clock: Clock,
     limits: Limits,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Stop = lambda: False,
+    progress: Callable[[], None] = lambda: None,
 ) -> Drained:
     """Work off what is due, in canonical order, until the queue is idle or the time is up.
 
-    Claims that ran out are taken back first. Stopping is noticed between batches: the batch at
-    hand is finished, nothing more is claimed.
+    Claims that ran out are taken back first. A stop is noticed between batches, and inside one
+    before each exchange with a remote: what was read is applied, the rest is given back.
+    `progress` is called after every batch, and every few seconds during a long one.
+
+    Raises:
+        DatabaseError, InterfaceError: the database does not answer; claims were given back if it
+            came back within seconds, and run out by themselves if not.
     """
     started = clock()
     done = Drained(worker)
     reap_lost_claims(now=started)
-    while not should_stop():
-        now = clock()
-        if now - started > timedelta(seconds=limits.total_seconds):
-            done.ran_out_of_time = True
-            break
-        tasks = claim(
-            worker=worker,
-            now=now,
-            limit=limits.batch,
-            lasts=timedelta(seconds=limits.claim_seconds),
-        )
-        if not tasks:
-            break
-        for task in tasks:
-            done.kinds[task.task_kind] = done.kinds.get(task.task_kind, 0) + 1
-        done.add(work_batch(tasks, remote=remote, worker=worker, clock=clock))
-    Heartbeat.objects.update_or_create(
-        name="worker", defaults={"at": clock(), "detail": f"{worker} {done.completed} completed"}
+    beaten_at = started
+    keeper = ClaimKeeper(
+        lasts=limits.claim,
+        at_most=limits.claim * _CLAIMS_PER_BATCH,
+        clock=clock,
+        progress=progress,
     )
+    with keeper:
+        while not should_stop():
+            now = clock()
+            if now - started > limits.total:
+                done.ran_out_of_time = True
+                break
+            tasks = claim(worker=worker, now=now, limit=limits.batch, lasts=limits.claim)
+            if not tasks:
+                break
+            keeper.hold(tasks)
+            last = min(now + limits.claim / 2, started + limits.total + _OVERTIME)
+            patient = PatientRemote(remote, may_ask=_asking_until(last, clock, should_stop))
+            _work_or_give_back(tasks, done, remote=patient, worker=worker, clock=clock)
+            keeper.hold(())
+            progress()
+            if clock() - beaten_at >= _HEARTBEAT_EVERY:
+                beaten_at = clock()
+                _beat(done, now=beaten_at)
+    _beat(done, now=clock())
     return done
 
 
-def work_batch(
-    tasks: Sequence[ClaimedTask], *, remote: Remote, worker: str, clock: Clock
-) -> Applied:
-    """Observe, evaluate and apply a claimed batch.
+def _asking_until(last: datetime, clock: Clock, should_stop: Stop) -> Callable[[], bool]:
+    return lambda: clock() < last and not should_stop()
 
-    Unexpected errors are caught here, once: the batch is tried again task by task, so that one bad
-    task costs only itself, and what fails alone is retried later with its error on the task.
-    """
-    now = clock()
+
+def _work_or_give_back(
+    tasks: Sequence[ClaimedTask], done: Drained, *, remote: Remote, worker: str, clock: Clock
+) -> None:
+    for task in tasks:
+        done.kinds[task.task_kind] = done.kinds.get(task.task_kind, 0) + 1
     try:
-        return _work(tasks, remote=remote, worker=worker, now=now)
-    except Exception as error:  # noqa: BLE001 - the one edge where the unexpected is caught
-        if len(tasks) == 1:
-            return _give_up_for_now(tasks[0], error, worker=worker, now=now)
-        logger.warning("batch.failed tasks=%d error=%s", len(tasks), type(error).__name__)
-    outcomes = [work_batch([task], remote=remote, worker=worker, clock=clock) for task in tasks]
-    return Applied(
-        completed=sum(one.completed for one in outcomes),
-        deferred=sum(one.deferred for one in outcomes),
-        retried=sum(one.retried for one in outcomes),
-        dead=sum(one.dead for one in outcomes),
-        lost=sum(one.lost for one in outcomes),
+        done.add(work_batch(tasks, remote=remote, worker=worker, clock=clock))
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("batch.database_gone tasks=%d error=%s", len(tasks), error)
+        if not _give_back_when_it_answers(tasks, done, worker=worker, clock=clock):
+            raise
+
+
+def _give_back_when_it_answers(
+    tasks: Sequence[ClaimedTask], done: Drained, *, worker: str, clock: Clock
+) -> bool:
+    for seconds in _RECONNECT_PAUSES_SECONDS:
+        time.sleep(seconds)
+        connection.close()
+        try:
+            done.given_back += give_back(tasks, worker=worker, now=clock())
+        except DatabaseError as error:
+            logger.warning("batch.not_given_back tasks=%d error=%s", len(tasks), error)
+            continue
+        return True
+    return False
+
+
+def _beat(done: Drained, *, now: datetime) -> None:
+    Heartbeat.objects.update_or_create(
+        name="worker", defaults={"at": now, "detail": f"{done.worker} {done.completed} completed"}
     )
-
-
-def release(tasks: Sequence[ClaimedTask]) -> int:
-    """Give claimed tasks back unchanged."""
-    return give_back(tasks)
-
-
-def _work(tasks: Sequence[ClaimedTask], *, remote: Remote, worker: str, now: datetime) -> Applied:
-    seen, policies = observe(tasks, remote=remote, now=now)
-    worked = [_decide(one, now=now) for one in seen.gathered]
-    applied = apply(worked, seen.troubles, seen.outdated, policies=policies, worker=worker, now=now)
-    _log(worked, seen, now=now)
-    return applied
-
-
-def _decide(one: Gathered, *, now: datetime) -> Worked:
-    _, evaluate = EVALUATORS[one.task.task_kind]
-    decision = evaluate(one.facts, one.policy, now)
-    value = encode(decision)
-    return Worked(
-        gathered=one,
-        decision=decision,
-        decision_text=canonical_json(value),
-        decision_digest=sha256_of(value),
-        now=now,
-    )
-
-
-def _give_up_for_now(task: ClaimedTask, error: Exception, *, worker: str, now: datetime) -> Applied:
-    with correlated(task.correlation_id):
-        logger.error(
-            "task.failed kind=%s repo=%s/%s branch=%s attempt=%d",
-            task.task_kind,
-            task.tenant,
-            task.repo,
-            task.branch,
-            task.attempts,
-            exc_info=error,
-        )
-    message = f"Unexpected {type(error).__name__}: {error}. The log has more under this task's id."
-    trouble = Trouble(task, ErrorClass.TRANSIENT, f"unexpected_{type(error).__name__}", message)
-    return apply([], [trouble], [], policies=PolicyResolver({}), worker=worker, now=now)
-
-
-def _log(worked: Sequence[Worked], seen: Batch, *, now: datetime) -> None:
-    for one in worked:
-        task = one.task
-        with correlated(task.correlation_id):
-            logger.info(
-                "task.done kind=%s repo=%s/%s branch=%s attempt=%d decision=%s latency_ms=%d",
-                task.task_kind,
-                task.tenant,
-                task.repo,
-                task.branch,
-                task.attempts,
-                one.decision.decision,
-                (now - task.announced_at).total_seconds() * 1000,
-            )
-    for trouble in seen.troubles:
-        task = trouble.task
-        with correlated(task.correlation_id):
-            logger.warning(
-                "task.trouble kind=%s repo=%s/%s branch=%s attempt=%d class=%s code=%s",
-                task.task_kind,
-                task.tenant,
-                task.repo,
-                task.branch,
-                task.attempts,
-                trouble.error_class,
-                trouble.code,
-            )

@@ -1,13 +1,13 @@
-"""Puts tasks into the queue of record and takes them out; every arrow is one guarded statement."""
+"""Puts tasks into the queue of record, many by one statement; `claiming` takes them out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 
-from audit.setwise import Columns, aware, database_time, in_set, insert_rows
+from audit.setwise import Columns, insert_rows
 from reconciliation.domain.retry import MAX_ATTEMPTS
 from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import ReconciliationTask
@@ -50,7 +50,8 @@ _COLUMNS: Columns = {
     "created_at": "timestamptz",
 }
 # A thing announced again is worked again: a finished task gets a new series, a running one is run
-# once more. Its key, its place in the order and its run id stay.
+# once more, and one that waits is never made to wait longer. Its key, its place in the order and
+# its run id stay.
 REVIVE = f"""(idempotency_key) DO UPDATE SET
     rerun = {TABLE}.rerun OR {TABLE}.state = 'running',
     series = {TABLE}.series
@@ -58,7 +59,9 @@ REVIVE = f"""(idempotency_key) DO UPDATE SET
     attempts = CASE WHEN {TABLE}.state IN ('running', 'queued')
         THEN {TABLE}.attempts ELSE 0 END,
     run_after = CASE WHEN {TABLE}.state = 'running'
+        OR ({TABLE}.state = 'queued' AND {TABLE}.run_after < excluded.run_after)
         THEN {TABLE}.run_after ELSE excluded.run_after END,
+    completed_at = NULL,
     announced_at = excluded.announced_at,
     state = CASE WHEN {TABLE}.state = 'running' THEN 'running' ELSE 'queued' END"""
 
@@ -110,9 +113,10 @@ def enqueue(planned: Sequence[Planned], *, now: datetime, revive: bool) -> list[
     """Queue tasks by one statement and return `(id, key)` of those created, revived or joined.
 
     The same key twice is one task. With `revive`, a finished task of that key is worked again;
-    without (a sweep's slot planned twice) it is left alone.
+    without (a sweep's slot planned twice) it is left alone. Rows are written in canonical order,
+    so that two workers that plan the same things lock them in one order.
     """
-    unique = {one.item.key: one for one in planned}
+    unique = {one.item.key: one for one in sorted(planned, key=lambda one: one.item.order)}
     return insert_rows(
         connection,
         TABLE,
@@ -121,78 +125,6 @@ def enqueue(planned: Sequence[Planned], *, now: datetime, revive: bool) -> list[
         on_conflict=REVIVE if revive else "(idempotency_key) DO NOTHING",
         returning="id, idempotency_key",
     )
-
-
-def claim(*, worker: str, now: datetime, limit: int, lasts: timedelta) -> list[ClaimedTask]:
-    """Claim up to `limit` due tasks in canonical order, at most one of each branch.
-
-    One statement. Attempts are counted here, so a task that kills its worker runs out of them. A
-    branch with a running task is passed over; should two workers still pick two tasks of one
-    branch, the database refuses the second claim and this returns nothing: ask again.
-    """
-    at = database_time(connection, now)
-    until = database_time(connection, now + lasts)
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_CLAIM[connection.vendor], [at, at, limit, worker, until, at])
-            rows = cursor.fetchall()
-    except IntegrityError:
-        return []
-    claimed = [ClaimedTask(*_with_aware_times(row)) for row in rows]
-    return sorted(claimed, key=lambda task: (task.tenant, task.repo, task.branch, task.task_kind))
-
-
-def give_back(tasks: Sequence[ClaimedTask]) -> int:
-    """Return claimed tasks unchanged, as if never claimed: the worker is shutting down."""
-    if not tasks:
-        return 0
-    ids, params = in_set(connection, [task.id for task in tasks], "bigint")
-    worker_epochs = max(task.epoch for task in tasks)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {TABLE} SET state = 'queued', attempts = attempts - 1, claimed_by = '',"
-            " claim_expires_at = NULL"
-            f" WHERE state = 'running' AND claim_epoch <= %s AND id {ids}",
-            [worker_epochs, *params],
-        )
-        return int(cursor.rowcount)
-
-
-_CANDIDATES = f"""
-    SELECT t.id FROM {TABLE} t
-    WHERE t.state = 'queued' AND t.run_after <= %s
-      AND NOT EXISTS (
-        SELECT 1 FROM {TABLE} r
-        WHERE r.repository_id = t.repository_id AND r.branch = t.branch AND r.state = 'running')
-      AND NOT EXISTS (
-        SELECT 1 FROM {TABLE} e
-        WHERE e.repository_id = t.repository_id AND e.branch = t.branch AND e.state = 'queued'
-          AND e.run_after <= %s
-          AND (e.priority, e.task_kind, e.id) < (t.priority, t.task_kind, t.id))
-    ORDER BY t.priority, t.tenant, t.repo, t.branch, t.task_kind, t.id
-    LIMIT %s"""
-_CLAIM_TEMPLATE = (
-    f"""UPDATE {TABLE} SET state = 'running', attempts = attempts + 1,
-    claim_epoch = claim_epoch + 1, claimed_by = %s, claim_expires_at = %s, rerun = false,
-    started_at = %s
-    WHERE state = 'queued' AND id IN ("""
-    + "{candidates}"
-    + """)
-    RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,
-    idempotency_key, run_id, lease_id, correlation_id, origin, sweep_id, priority, attempts,
-    max_attempts,
-    series, announced_at, started_at"""
-)
-_CLAIM = {
-    "postgresql": "WITH candidates AS MATERIALIZED ("
-    + _CANDIDATES
-    + " FOR UPDATE OF t SKIP LOCKED) "
-    + _CLAIM_TEMPLATE.format(candidates="SELECT id FROM candidates"),
-    "sqlite": "WITH candidates AS MATERIALIZED ("
-    + _CANDIDATES
-    + ") "
-    + _CLAIM_TEMPLATE.format(candidates="SELECT id FROM candidates"),
-}
 
 
 def task_values(one: Planned, *, now: datetime) -> dict[str, Any]:
@@ -234,7 +166,3 @@ def _row(one: Planned, *, key: str, now: datetime) -> tuple[Any, ...]:
         one.announced_at,
         now,
     )
-
-
-def _with_aware_times(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (*row[:-2], *(aware(value) for value in row[-2:]))

@@ -4,8 +4,8 @@ Order: end the claims (what is no longer ours is dropped), attempts, evaluations
 findings, follow-up tasks, wake-up, audit. The number of statements does not grow with the batch.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -24,7 +24,7 @@ from reconciliation.services.apply.troubles import record_troubles
 from reconciliation.services.apply.values import Effects, Worked, entry_of
 from reconciliation.services.observe.values import Outdated, Trouble
 from reconciliation.services.queue import enqueue
-from reconciliation.services.wake import wake
+from reconciliation.services.wake import wake_at
 
 __all__ = ["Applied", "Worked", "apply"]
 
@@ -40,6 +40,13 @@ class Applied:
     retried: int = 0
     dead: int = 0
     lost: int = 0
+    given_back: int = 0
+
+    @classmethod
+    def total(cls, parts: Iterable["Applied"]) -> "Applied":
+        """Add up what became of several batches."""
+        found = list(parts)
+        return cls(*(sum(getattr(one, name.name) for one in found) for name in fields(cls)))
 
 
 def apply(
@@ -50,13 +57,19 @@ def apply(
     policies: PolicyResolver,
     worker: str,
     now: datetime,
+    ended_at: datetime | None = None,
 ) -> Applied:
-    """Store the outcome of a batch; either all of it or, on an error, nothing."""
-    endings = [_ending(one, now=now) for one in worked]
-    endings += [ending_of_trouble(trouble, now=now) for trouble in troubles]
-    endings += [_ending_of_outdated(one, now=now) for one in outdated]
+    """Store the outcome of a batch; either all of it or, on an error, nothing.
+
+    `now` is when the batch was decided: what was read is no newer. `ended_at` is when the work on
+    it ended; waits for a retry count from there.
+    """
+    ended_at = ended_at or now
+    endings = [_ending(one) for one in worked]
+    endings += [ending_of_trouble(trouble, now=ended_at) for trouble in troubles]
+    endings += [_ending_of_outdated(one, now=ended_at) for one in outdated]
     with transaction.atomic():
-        ours = end_claims(endings, worker=worker, now=now)
+        ours = end_claims(endings, worker=worker, now=ended_at)
         mine = [one for one in worked if one.task.id in ours]
         effects = Effects()
         paired = _record_evaluations(mine, policies)
@@ -78,8 +91,7 @@ def apply(
                     run_after=now,
                 )
         enqueue(effects.planned, now=now, revive=True)
-        for due in _wake_ups(effects, [end for end in endings if end.task.id in ours], now=now):
-            wake(due)
+        wake_at(_wake_ups(effects, [end for end in endings if end.task.id in ours], now=now))
         append([*_decision_entries(mine), *effects.entries])
     return _count(endings, ours)
 
@@ -212,10 +224,10 @@ def _decision_entries(mine: Sequence[Worked]) -> list:  # type: ignore[type-arg]
     ]
 
 
-def _ending(one: Worked, *, now: datetime) -> Ending:
+def _ending(one: Worked) -> Ending:
     decision = one.decision
     until = decision.defer_until
-    if until is not None and until > now:
+    if until is not None and until > one.now:
         return Ending(
             one.task,
             TaskState.QUEUED,
@@ -228,7 +240,7 @@ def _ending(one: Worked, *, now: datetime) -> Ending:
         one.task,
         TaskState.COMPLETED,
         AttemptOutcome.COMPLETED,
-        now,
+        one.now,
         policy_decision=decision.decision,
     )
 
@@ -242,15 +254,10 @@ def _ends(troubles: Sequence[Trouble], endings: Sequence[Ending]) -> list[tuple[
     return [(trouble, by_task[trouble.task.id]) for trouble in troubles]
 
 
-def _wake_ups(effects: Effects, endings: Sequence[Ending], *, now: datetime) -> list[datetime]:
+def _wake_ups(effects: Effects, endings: Sequence[Ending], *, now: datetime) -> set[datetime]:
     """Return when drains are needed: the worker goes on by itself with what is due now."""
     later = {planned.run_after for planned in effects.planned if planned.run_after > now}
-    later |= {end.run_after for end in endings if end.state == TaskState.QUEUED}
-    soon: list[datetime] = []
-    for due in sorted(later):
-        if not soon or due - soon[-1] > timedelta(seconds=1):
-            soon.append(due)
-    return soon[:5]
+    return later | {end.run_after for end in endings if end.state == TaskState.QUEUED}
 
 
 def _count(endings: Sequence[Ending], ours: set[int]) -> Applied:
@@ -261,4 +268,5 @@ def _count(endings: Sequence[Ending], ours: set[int]) -> Applied:
         retried=outcomes.count(AttemptOutcome.RETRY),
         dead=outcomes.count(AttemptOutcome.DEAD),
         lost=len(endings) - len(outcomes),
+        given_back=outcomes.count(AttemptOutcome.GIVEN_BACK),
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db import connection
 
-from audit.setwise import Columns, insert_rows, rows_source
+from audit.setwise import Columns, rows_source
 from reconciliation.domain.retry import ErrorClass, backoff, is_exhausted
-from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskAttempt, TaskState
-from reconciliation.services.observe.values import Trouble
+from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskState
+from reconciliation.services.attempts import EndedAttempt, record_attempts
+from reconciliation.services.observe.values import OUT_OF_TIME, Trouble
 from reconciliation.services.queue import ClaimedTask
 
 _TABLE = ReconciliationTask._meta.db_table
@@ -39,6 +40,8 @@ class Ending:
 def ending_of_trouble(trouble: Trouble, *, now: datetime) -> Ending:
     """Return what trouble means for a task: again later, at the host's time, or a dead letter."""
     task, error_class = trouble.task, trouble.error_class
+    if trouble.code == OUT_OF_TIME:
+        return Ending(task, TaskState.QUEUED, AttemptOutcome.GIVEN_BACK, now, refund=True)
     told: Any = {
         "error_class": error_class.value,
         "error_code": trouble.code[:60],
@@ -94,7 +97,9 @@ def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[
     with connection.cursor() as cursor:
         cursor.execute(_END.format(source=source), params)
         ours = {row[0] for row in cursor.fetchall()}
-    _record_attempts([one for one in endings if one.task.id in ours], worker=worker, now=now)
+    record_attempts(
+        [_attempt(one, worker=worker, now=now) for one in endings if one.task.id in ours]
+    )
     return ours
 
 
@@ -119,37 +124,17 @@ _END = f"""UPDATE {_TABLE} SET
     RETURNING {_TABLE}.id"""
 
 
-def _record_attempts(endings: Sequence[Ending], *, worker: str, now: datetime) -> None:
-    insert_rows(
-        connection,
-        TaskAttempt._meta.db_table,
-        {
-            "task_id": "bigint",
-            "series": "integer",
-            "number": "integer",
-            "claim_epoch": "bigint",
-            "worker": "text",
-            "started_at": "timestamptz",
-            "ended_at": "timestamptz",
-            "outcome": "text",
-            "error_class": "text",
-            "error_code": "text",
-            "error": "text",
-        },
-        [
-            (
-                one.task.id,
-                one.task.series,
-                one.task.attempts,
-                one.task.epoch,
-                worker,
-                one.task.started_at,
-                now,
-                one.outcome,
-                one.error_class,
-                one.error_code,
-                one.error,
-            )
-            for one in endings
-        ],
+def _attempt(one: Ending, *, worker: str, now: datetime) -> EndedAttempt:
+    return EndedAttempt(
+        task_id=one.task.id,
+        series=one.task.series,
+        number=one.task.attempts,
+        claim_epoch=one.task.epoch,
+        worker=worker,
+        started_at=one.task.started_at,
+        ended_at=now,
+        outcome=one.outcome,
+        error_class=one.error_class,
+        error_code=one.error_code,
+        error=one.error,
     )

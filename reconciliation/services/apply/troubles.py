@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 from reconciliation.models import RepositoryWatch, TaskKind, TaskState
 from reconciliation.services.apply.endings import Ending
 from reconciliation.services.apply.values import Effects, entry_of
-from reconciliation.services.observe.values import Trouble
+from reconciliation.services.observe.values import OUT_OF_TIME, Trouble
 
 
 def record_troubles(
@@ -18,7 +18,7 @@ def record_troubles(
     """Mark repositories whose heads could not be read, and audit tasks that are dead."""
     for trouble, ending in troubles:
         task = trouble.task
-        if task.task_kind == TaskKind.OBSERVE_REFS:
+        if task.task_kind == TaskKind.OBSERVE_REFS and trouble.code != OUT_OF_TIME:
             RepositoryWatch.objects.filter(repository_id=task.repository_id).update(
                 consecutive_failures=F("consecutive_failures") + 1,
                 last_error_code=trouble.code[:60],

@@ -16,6 +16,7 @@ from reconciliation.services.observe.branches import (
 )
 from reconciliation.services.observe.heads import observe_refs
 from reconciliation.services.observe.leases import observe_leases
+from reconciliation.services.observe.patience import PatientRemote
 from reconciliation.services.observe.remote import configured_remote
 from reconciliation.services.observe.values import Batch, Gathered, Outdated, Seen, Trouble
 from reconciliation.services.queue import ClaimedTask
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "Gathered",
     "Outdated",
+    "PatientRemote",
     "Remote",
     "Seen",
     "Trouble",

@@ -11,6 +11,9 @@ from reconciliation.domain.retry import ErrorClass
 from reconciliation.services.queue import ClaimedTask
 from reconciliation.webhooks.events import NormalisedEvent
 
+OUT_OF_TIME = "out_of_time"
+"""The code of trouble that is none: the batch's time was up before the remote was asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class AppliedDelivery:

@@ -1,0 +1,161 @@
+"""Claims tasks for a worker, keeps claims alive, and lets go of them; every arrow is guarded.
+
+A claim is known by task and epoch: what one worker lost and another took again has a later epoch,
+so nobody can touch a claim that is not theirs.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from audit.setwise import aware, database_time, rows_source
+from reconciliation.models import AttemptOutcome
+from reconciliation.services.attempts import EndedAttempt, record_attempts
+from reconciliation.services.queue import TABLE, ClaimedTask
+
+CLAIM_LOST = "claim_lost"
+"""The error code of a task whose last worker died or hung under it."""
+
+_TRIES = 5
+_DEADLOCK_DETECTED = "40P01"
+
+
+def claim(*, worker: str, now: datetime, limit: int, lasts: timedelta) -> list[ClaimedTask]:
+    """Claim up to `limit` due tasks in canonical order, at most one of each branch.
+
+    One statement. Attempts are counted here, so a task that kills its worker runs out of them. A
+    branch with a running task is passed over. A task whose last worker died is claimed alone:
+    should it be what killed the worker, nothing else is lost with it.
+
+    Two workers whose clocks differ may pick two tasks of one branch; the database then refuses the
+    second claim, and this asks again.
+    """
+    at = database_time(connection, now)
+    until = database_time(connection, now + lasts)
+    for _ in range(_TRIES):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_CLAIM[connection.vendor], [at, at, limit, worker, until, at])
+                rows = cursor.fetchall()
+        except IntegrityError:
+            continue
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _DEADLOCK_DETECTED:
+                raise
+            continue
+        claimed = [ClaimedTask(*_with_aware_times(row)) for row in rows]
+        return sorted(claimed, key=lambda one: (one.tenant, one.repo, one.branch, one.task_kind))
+    return []
+
+
+def give_back(tasks: Sequence[ClaimedTask], *, worker: str, now: datetime) -> int:
+    """Return claimed tasks to the queue with the attempt refunded; return how many were ours still.
+
+    For a worker that stops, or whose database went away: the tasks did nothing wrong.
+    """
+    if not tasks:
+        return 0
+    source, params = _claims_source(tasks)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {TABLE} SET state = 'queued', attempts = attempts - 1, claimed_by = '',"
+                f" claim_expires_at = NULL FROM {source} AS v WHERE {_STILL_OURS}"
+                f" RETURNING {TABLE}.id",
+                params,
+            )
+            ours = {row[0] for row in cursor.fetchall()}
+        record_attempts(
+            [
+                EndedAttempt(
+                    task_id=task.id,
+                    series=task.series,
+                    number=task.attempts,
+                    claim_epoch=task.epoch,
+                    worker=worker,
+                    started_at=task.started_at,
+                    ended_at=now,
+                    outcome=AttemptOutcome.GIVEN_BACK,
+                )
+                for task in tasks
+                if task.id in ours
+            ]
+        )
+    return len(ours)
+
+
+def extend_claims(tasks: Sequence[ClaimedTask], *, until: datetime) -> int:
+    """Let claims last until then; return how many were ours still."""
+    if not tasks:
+        return 0
+    source, params = _claims_source(tasks)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET claim_expires_at = %s FROM {source} AS v WHERE {_STILL_OURS}",
+            [database_time(connection, until), *params],
+        )
+        return int(cursor.rowcount)
+
+
+def expire_claims_of(cluster: str, *, now: datetime) -> int:
+    """End the claims of a cluster whose processes are known to be dead; return how many.
+
+    They count as lost and are taken back by the next drain, which need not wait for their time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET claim_expires_at = %s"
+            " WHERE state = 'running' AND claimed_by LIKE %s AND claim_expires_at > %s",
+            [
+                database_time(connection, now),
+                f"%:{cluster}",
+                database_time(connection, now),
+            ],
+        )
+        return int(cursor.rowcount)
+
+
+_STILL_OURS = f"{TABLE}.id = v.id AND {TABLE}.claim_epoch = v.epoch AND {TABLE}.state = 'running'"
+_ORDER = "priority, tenant, repo, branch, task_kind, id"
+_CANDIDATES = f"""
+    SELECT t.id, t.priority, t.tenant, t.repo, t.branch, t.task_kind,
+        t.last_error_code = '{CLAIM_LOST}' AS suspect
+    FROM {TABLE} t
+    WHERE t.state = 'queued' AND t.run_after <= %s
+      AND NOT EXISTS (
+        SELECT 1 FROM {TABLE} r
+        WHERE r.repository_id = t.repository_id AND r.branch = t.branch AND r.state = 'running')
+      AND NOT EXISTS (
+        SELECT 1 FROM {TABLE} e
+        WHERE e.repository_id = t.repository_id AND e.branch = t.branch AND e.state = 'queued'
+          AND e.run_after <= %s
+          AND (e.priority, e.task_kind, e.id) < (t.priority, t.task_kind, t.id))
+    ORDER BY t.priority, t.tenant, t.repo, t.branch, t.task_kind, t.id
+    LIMIT %s"""
+# The batch ends before the first suspect, unless that comes first: then it is the whole batch.
+_CLAIM_TEMPLATE = f"""WITH candidates AS MATERIALIZED ({_CANDIDATES}{{lock}}),
+    placed AS (SELECT id, suspect, ROW_NUMBER() OVER (ORDER BY {_ORDER}) AS place FROM candidates)
+    UPDATE {TABLE} SET state = 'running', attempts = attempts + 1,
+    claim_epoch = claim_epoch + 1, claimed_by = %s, claim_expires_at = %s, rerun = false,
+    started_at = %s
+    WHERE state = 'queued' AND id IN (
+        SELECT id FROM placed WHERE place = 1 OR place < COALESCE(
+            (SELECT MIN(place) FROM placed WHERE suspect), {2**31 - 1}))
+    RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,
+    idempotency_key, run_id, lease_id, correlation_id, origin, sweep_id, priority, attempts,
+    max_attempts, series, announced_at, started_at"""
+_CLAIM = {
+    "postgresql": _CLAIM_TEMPLATE.format(lock=" FOR UPDATE OF t SKIP LOCKED"),
+    "sqlite": _CLAIM_TEMPLATE.format(lock=""),
+}
+
+
+def _claims_source(tasks: Sequence[ClaimedTask]) -> tuple[str, list[Any]]:
+    rows = [(task.id, task.epoch) for task in sorted(tasks, key=lambda task: task.id)]
+    return rows_source(connection, {"id": "bigint", "epoch": "bigint"}, rows)
+
+
+def _with_aware_times(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*row[:-2], *(aware(value) for value in row[-2:]))
