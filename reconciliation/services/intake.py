@@ -33,7 +33,13 @@ from reconciliation.models import (
 )
 from reconciliation.services.intake_sql import Stored, store
 from reconciliation.services.queue import PRIORITY_EVENT, Planned, enqueue
-from reconciliation.services.sources import LiveSource
+from reconciliation.services.source_troubles import (
+    OLD_SECRET,
+    SIGNATURE_REFUSED,
+    report_trouble,
+    resolve_trouble,
+)
+from reconciliation.services.sources import LiveSource, forget_cached_sources
 from reconciliation.services.wake import wake
 from reconciliation.webhooks.dialects import delivery_id, event_name, parse
 from reconciliation.webhooks.events import Announcement, EventKind, NormalisedEvent
@@ -42,6 +48,18 @@ from reconciliation.webhooks.malformed import MalformedBody
 from reconciliation.webhooks.signatures import verify
 
 _ZLIB_LEVEL = 1
+_QUIET = timedelta(hours=1)
+_SIGNATURE_REASONS = frozenset(
+    {
+        "empty_signature",
+        "legacy_only",
+        "malformed_signature",
+        "mismatch",
+        "missing_signature",
+        "no_secret",
+        "no_signing_secret",
+    }
+)
 
 
 class BadSignature(Exception):
@@ -88,9 +106,23 @@ def receive(
         BadBody: verified but not understood; stored without work, the sweep will read the heads.
     """
     verdict = verify(source.host, headers, body, source.secrets, now_unix=int(now.timestamp()))
+    if verdict.ok and verdict.secret_id in source.old_secret_ids:
+        # It verified, but with a secret whose overlap is over: refused, and worth an alert.
+        report_trouble(
+            source,
+            OLD_SECRET,
+            reason="its overlap is over",
+            correlation_id=correlation_id,
+            now=now,
+        )
+        refuse(source, "expired_secret", headers, correlation_id=correlation_id, now=now)
+        raise BadSignature("expired_secret")
     if not verdict.ok:
         refuse(source, verdict.reason, headers, correlation_id=correlation_id, now=now)
         raise BadSignature(verdict.reason)
+    if source.in_trouble:
+        resolve_trouble(source, correlation_id=correlation_id, now=now)
+        forget_cached_sources()
     digest = hashlib.sha256(body).hexdigest()
     try:
         announcement = parse(source.host, headers, body)
@@ -146,7 +178,18 @@ def refuse(
         "last_correlation_id": correlation_id,
     }
     key = {"source_id": source.id, "reason": reason[:40]}
-    if not WebhookRefusal.objects.filter(**key).update(count=F("count") + 1, **told):
+    known = WebhookRefusal.objects.filter(**key)
+    first_in_a_while = not known.filter(last_at__gt=now - _QUIET).exists()
+    if first_in_a_while and reason in _SIGNATURE_REASONS:
+        report_trouble(
+            source,
+            SIGNATURE_REFUSED,
+            reason=reason,
+            correlation_id=correlation_id,
+            now=now,
+        )
+        forget_cached_sources()
+    if not known.update(count=F("count") + 1, **told):
         WebhookRefusal.objects.bulk_create(
             [WebhookRefusal(**key, count=0, first_at=now, **told)], ignore_conflicts=True
         )

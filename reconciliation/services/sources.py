@@ -10,7 +10,7 @@ from django.db.models import Q
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
 from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
-from reconciliation.models import WebhookSecret, WebhookSource
+from reconciliation.models import Finding, WebhookSecret, WebhookSource
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.matching import Secret
 
@@ -28,6 +28,10 @@ class LiveSource:
     host: HostKind
     repository: RepositoryRow | None
     secrets: tuple[Secret, ...]
+    old_secret_ids: frozenset[str]
+    """Secrets past their overlap; they verify no more, but their use is worth an alert."""
+    in_trouble: bool
+    """A refused-signature finding is open."""
 
 
 class SourceNotFound(Exception):
@@ -56,9 +60,9 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
     if row is None:
         _cache.pop(token, None)
         raise SourceNotFound("No webhook source has this address; it may have been revoked.")
-    secrets = WebhookSecret.objects.filter(
-        Q(expires_at__isnull=True) | Q(expires_at__gt=now), source=row, revoked_at__isnull=True
-    ).order_by("-created_at", "-id")
+    secrets = WebhookSecret.objects.filter(source=row, revoked_at__isnull=True).order_by(
+        "-created_at", "-id"
+    )
     repository = (
         repositories_by_id([row.repository_id])[row.repository_id] if row.repository_id else None
     )
@@ -69,6 +73,19 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
         host=HostKind(row.host_kind),
         repository=repository,
         secrets=tuple(Secret(str(secret.pk), secret.value) for secret in secrets),
+        old_secret_ids=frozenset(
+            str(secret.pk)
+            for secret in secrets
+            if secret.expires_at is not None and secret.expires_at <= now
+        ),
+        in_trouble=Finding.objects.filter(
+            repository_id=row.repository_id,
+            branch="",
+            check_kind="webhook_source",
+            stable_class="signature_refused",
+            state="open",
+            actual__source=str(row.pk),
+        ).exists(),
     )
     if len(_cache) > 10_000:
         _cache.clear()

@@ -17,7 +17,7 @@ from reconciliation.services.apply.values import Effects, Worked, entry_of
 
 _TABLE = Finding._meta.db_table
 CHECKS = frozenset({"head_drift", "missing_run", "stale_branch", "lease_renewal"})
-_COLUMNS: Columns = {
+FINDING_COLUMNS: Columns = {
     "repository_id": "bigint",
     "branch": "text",
     "fingerprint": "text",
@@ -43,7 +43,7 @@ _COLUMNS: Columns = {
     "resolution": "text",
 }
 _WAS_RESOLVED = f"({_TABLE}.state = 'resolved')"
-_UPSERT = f"""(fingerprint) DO UPDATE SET
+FINDING_UPSERT = f"""(fingerprint) DO UPDATE SET
     state = 'open',
     severity = excluded.severity,
     alerting = excluded.alerting,
@@ -103,9 +103,9 @@ def record_findings(
         insert_rows(
             connection,
             _TABLE,
-            _COLUMNS,
+            FINDING_COLUMNS,
             rows,
-            on_conflict=_UPSERT,
+            on_conflict=FINDING_UPSERT,
             returning="fingerprint, id",
         )
     )

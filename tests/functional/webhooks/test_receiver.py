@@ -2,21 +2,27 @@
 
 import json
 import zlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_q.models import OrmQ
 
+from audit.domain.entries import RECONCILER
 from reconciliation.models import (
+    Alert,
     ReconciliationTask,
     TaskState,
     WebhookDelivery,
     WebhookRefusal,
+    WebhookSecret,
     WebhookSource,
 )
+from reconciliation.services.sources import forget_cached_sources, rotate_secret
 from tests.conftest import World
 from tests.factories.governance import HEAD_A, HEAD_B, HEAD_C
 from tests.factories.webhooks import (
@@ -291,3 +297,46 @@ def test_a_get_is_405_with_problem_details(source: WebhookSource) -> None:
 
     assert answer.status_code == 405
     assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_refused_signatures_raise_one_alert_that_a_verified_delivery_resolves(
+    source: WebhookSource,
+) -> None:
+    body = push_body("main", HEAD_A, HEAD_B)
+    for _ in range(5):
+        post(source, body, github_headers(body, secret="wrong"))
+    alert = Alert.objects.get()
+    assert (alert.state, alert.severity) == ("open", "high")
+    assert "mismatch" in alert.finding.summary
+
+    push(source, HEAD_A, HEAD_B, delivery="good")
+
+    alert.refresh_from_db()
+    assert alert.state == "resolved"
+
+
+def test_a_rotation_loses_nothing_and_the_old_secret_ends_with_an_alert(
+    source: WebhookSource,
+) -> None:
+    now = timezone.now()
+    rotate_secret(
+        source,
+        secret="the new one",
+        overlap=timedelta(hours=1),
+        actor=RECONCILER,
+        correlation_id="test-correlation-id",
+        now=now,
+    )
+    body = push_body("main", HEAD_A, HEAD_B)
+
+    during = post(source, body, github_headers(body, delivery="old, in the overlap"))
+    new = post(source, body, github_headers(body, delivery="new", secret="the new one"))
+    WebhookSecret.objects.filter(expires_at__isnull=False).update(expires_at=now)
+    forget_cached_sources()
+    after = post(source, body, github_headers(body, delivery="old, too late"))
+
+    assert (during.status_code, new.status_code) == (202, 202)
+    assert (after.status_code, after.json()["code"]) == (401, "expired_secret")
+    assert Alert.objects.get().finding.stable_class == "old_secret_in_use"
+    used = WebhookDelivery.objects.values_list("secret_id", flat=True)
+    assert len(set(used)) == 2
