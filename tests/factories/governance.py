@@ -127,7 +127,7 @@ class LeaseFactory(RowFactory[Lease]):
         holder_token = LazyAttribute(lambda row: f"token-{row.lease_id}")
 
     repository = SubFactory(RepositoryFactory)
-    lease_id = Sequence(lambda n: f"lease-{n}")
+    lease_id = Sequence(lambda n: f"made-lease-{n}")
     scope = LeaseScope.BRANCH_LEVEL
     branch = Sequence(lambda n: f"topic-{n}")
     paths: Any = LazyFunction(list)
@@ -152,7 +152,7 @@ class RunRecordFactory(RowFactory[RunRecord]):
         model = RunRecord
 
     repository = SubFactory(RepositoryFactory)
-    run_id = Sequence(lambda n: f"run-{n}")
+    run_id = Sequence(lambda n: f"made-run-{n}")
     branch = Sequence(lambda n: f"topic-{n}")
     base_sha = HEAD_A
     head_sha = LazyAttribute(lambda row: HEAD_B if row.status == RunStatus.SUCCEEDED else "")

@@ -1,0 +1,1 @@
+"""Which query parameters narrow the lists of the API."""
