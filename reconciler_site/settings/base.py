@@ -5,6 +5,7 @@ from typing import Any
 
 from reconciler_site.env import BASE_DIR, VAR_DIR, env
 
+MANAGE_PY = BASE_DIR / "manage.py"
 ROOT_URLCONF = "reconciler_site.urls"
 WSGI_APPLICATION = "reconciler_site.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
