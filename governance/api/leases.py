@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from audit.correlation import current_correlation_id, new_correlation_id
 from audit.domain.caller import NOBODY, Caller
 from governance.api import lease_examples as examples
+from governance.api.lease_filters import LeaseFilter
 from governance.api.lease_problems import lease_refusals_as_problems
 from governance.api.serializers_leases import (
     AcquireSerializer,
@@ -32,7 +33,6 @@ from governance.domain.lease_scopes import lease_claim
 from governance.domain.leases import Owner, renew_after
 from governance.domain.policy import Policy
 from governance.domain.refs import InvalidRef, branch_name, is_null_sha, sha
-from governance.filters.leases import LeaseFilter
 from governance.models import Lease, Repository
 from governance.selectors.leases import lease_named, leases_for
 from governance.selectors.visible import repository_named

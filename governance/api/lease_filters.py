@@ -1,4 +1,4 @@
-"""Which query parameters narrow a list of leases; all are exact."""
+"""Which query parameters narrow the list of leases; all are exact."""
 
 import django_filters
 

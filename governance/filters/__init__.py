@@ -1,1 +1,0 @@
-"""Which query parameters narrow the lists of the API."""
