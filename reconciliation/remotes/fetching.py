@@ -92,8 +92,8 @@ def _fetch_commits(
 def fetch_trees(git: Git, writer: MirrorWriter, access: Access, oids: Collection[str]) -> bool:
     """Fetch exactly these trees, without what lies below; say whether the server gave them.
 
-    Without negotiation: to a server that hears "I have this commit", its trees would count as
-    had, and it would leave them out.
+    Without negotiation, as when git itself fetches single objects: to a server that hears "I have
+    this commit", its trees may count as had.
     """
     alone = replace(access, config={**access.config, "fetch.negotiationAlgorithm": "noop"})
     return not _fetch(git, writer, alone, sorted(oids))

@@ -45,8 +45,12 @@ class Mirror:
 
     @property
     def exists(self) -> bool:
-        """Say whether there is anything to read yet."""
-        return (self._repository / "HEAD").is_file()
+        """Say whether there is anything to read yet.
+
+        A shallow mirror lies about ancestry, so it does not count. We never make one.
+        """
+        is_shallow = (self._repository / "shallow").exists()
+        return (self._repository / "HEAD").is_file() and not is_shallow
 
     @property
     def id_length(self) -> int:
@@ -107,11 +111,8 @@ class Mirror:
         return self._folder / "lock"
 
     def _is_usable(self, object_format: str) -> bool:
-        """Look at the few files without which nothing works; cheap, as it runs before each write.
-
-        A shallow mirror lies about ancestry, so it is not usable.
-        """
-        if not self.exists or (self._repository / "shallow").exists():
+        """Look at the few files without which nothing works; cheap, as it runs before each write."""
+        if not self.exists:
             return False
         is_sha256 = self.id_length == 64
         return "bare = true" in self._configuration() and is_sha256 == (object_format == "sha256")

@@ -121,6 +121,12 @@ def test_a_mirror_that_is_half_there_is_rebuilt(
     assert relation(synced, "root", "work") is Relation.ANCESTOR
 
 
+def test_a_mirror_that_became_shallow_is_not_believed(synced: GitHost, mirror: Path) -> None:
+    (mirror / "mirror.git" / "shallow").write_text(synced.oids["work"] + "\n")
+
+    assert relation(synced, "root", "work") is Relation.ANCESTOR
+
+
 def test_a_repository_that_was_made_anew_with_longer_ids_gets_a_new_mirror(
     synced: GitHost, tmp_path: Path
 ) -> None:
