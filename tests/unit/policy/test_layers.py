@@ -20,7 +20,7 @@ from governance.domain.policy_layers import (
 from governance.domain.policy_schema import LAYERS, setting_of
 from governance.domain.policy_tightening import is_looser
 from reconciliation.domain.risk import RULE_WEIGHTS
-from tests.unit.policy.documents import documents
+from tests.unit.policy.documents import UNHURRIED, documents
 
 TARGETS = {"site": "", "tenant": "acme", "workspace": "acme/main"}
 
@@ -276,6 +276,7 @@ any_layers = st.lists(
 )
 
 
+@UNHURRIED
 @given(any_layers, st.randoms(use_true_random=False))
 def test_merging_gives_the_same_bytes_in_whatever_order_layers_come(
     drawn: list[tuple[str, str, dict[str, Any]]], chance: random.Random
@@ -290,6 +291,7 @@ def test_merging_gives_the_same_bytes_in_whatever_order_layers_come(
     assert dict(first.origins) == dict(second.origins)
 
 
+@UNHURRIED
 @given(any_layers)
 def test_floors_always_hold_and_the_result_is_always_a_policy(
     drawn: list[tuple[str, str, dict[str, Any]]],
@@ -307,6 +309,7 @@ def test_floors_always_hold_and_the_result_is_always_a_policy(
                 ), key
 
 
+@UNHURRIED
 @given(any_layers, documents())
 def test_whoever_loosens_no_floor_leaves_no_floor_looser_to_the_layers_below(
     drawn: list[tuple[str, str, dict[str, Any]]], document: dict[str, Any]

@@ -18,6 +18,7 @@ from governance.domain.manifest import (
 )
 from governance.domain.policy import matching
 from governance.domain.policy_check import check_document
+from tests.unit.policy.documents import UNHURRIED
 
 SAMPLES = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "reach"
 
@@ -166,6 +167,7 @@ junk = st.recursive(
 )
 
 
+@UNHURRIED
 @given(
     st.sampled_from([WORKSPACE, GOVERNANCE]),
     st.dictionaries(st.sampled_from(["git", "gates", "escalation", "x", "version"]), junk),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audit.domain.canonical import canonical_json
@@ -14,7 +14,7 @@ from governance.domain.policy_check import check_document
 from governance.domain.policy_schema import SETTINGS, leaves, setting_of
 from governance.domain.policy_source import MOST_BYTES
 from governance.domain.policy_text import PolicyProblem, PolicyText, check_policy, read_policy
-from tests.unit.policy.documents import documents
+from tests.unit.policy.documents import UNHURRIED, documents
 
 WHOLE = """\
 # What acme governs
@@ -263,11 +263,13 @@ def test_the_default_document_may_be_published_as_it_is() -> None:
     assert dict(leaves(document)) == dict(leaves(DEFAULT_DOCUMENT))
 
 
+@UNHURRIED
 @given(documents())
 def test_checking_a_canonical_document_changes_nothing(document: dict[str, Any]) -> None:
     assert check_document(document, layer="repository") == (document, [])
 
 
+@UNHURRIED
 @given(documents())
 def test_what_yaml_writes_is_read_back_the_same(document: dict[str, Any]) -> None:
     text = read(yaml.safe_dump(document, allow_unicode=True), layer="repository")
@@ -294,9 +296,9 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @example(0, 0, "\ud800", "p.json")
 @example(5, 0, "\x85", "p.yaml")
+@UNHURRIED
 @given(st.integers(0, 700), st.integers(0, 30), noise, st.sampled_from(["p.yaml", "p.json", "p"]))
 def test_whatever_is_done_to_a_text_only_problems_come_back(
     start: int, length: int, instead: str, file: str
@@ -312,6 +314,7 @@ def test_whatever_is_done_to_a_text_only_problems_come_back(
         canonical_json(text.document).encode()
 
 
+@UNHURRIED
 @given(anything)
 def test_whatever_value_is_given_only_problems_come_back(value: Any) -> None:
     text = check_policy(value, layer="branch")
