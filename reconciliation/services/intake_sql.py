@@ -1,7 +1,7 @@
 """Stores a delivery with its task by as few statements as the database allows; decides nothing.
 
-PostgreSQL: one statement for delivery and task, one for the wake-up. SQLite knows no INSERT inside
-a WITH: there the task and the delivery take one each.
+PostgreSQL: one statement for delivery, task and wake-up. SQLite knows no INSERT inside a WITH:
+there each of the three takes one.
 """
 
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from audit.setwise import database_time
 from reconciliation.models import WebhookDelivery
 from reconciliation.services.queue import REVIVE, TABLE, Planned, task_values
-from reconciliation.services.wake import wake
+from reconciliation.services.wake import wake, wake_statement
 
 _DELIVERY = WebhookDelivery._meta.db_table
 
@@ -48,20 +48,26 @@ def store(delivery: Stored, planned: Planned | None) -> tuple[int, int | None] |
     """
     values = [getattr(delivery, name) for name in _COLUMNS]
     values[-1] = database_time(connection, delivery.received_at)
+    if planned is None:
+        return _one(
+            f"INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)})"
+            f" VALUES ({', '.join(['%s'] * len(_COLUMNS))}) {_ON_DUPLICATE}"
+            " RETURNING id, task_id",
+            values,
+        )
+    task = task_values(planned, now=delivery.received_at)
+    task_params = [
+        database_time(connection, value) if isinstance(value, datetime) else value
+        for value in task.values()
+    ]
+    columns = ", ".join(task)
+    if connection.vendor == "postgresql":
+        return _by_one_statement(columns, task_params, values, planned)
     with transaction.atomic():
-        if planned is None:
-            row = _one(
-                f"INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)})"
-                f" VALUES ({', '.join(['%s'] * len(_COLUMNS))}) {_ON_DUPLICATE}"
-                " RETURNING id, task_id",
-                values,
-            )
-            return None if row is None else (row[0], row[1])
-        row = _with_task(values, planned, delivery.received_at)
-        if row is None:
-            return None
-        wake(planned.run_after)
-        return row[0], row[1]
+        row = _by_two_statements(columns, task_params, values, planned)
+        if row is not None:
+            wake(planned.run_after)
+        return row
 
 
 _ON_DUPLICATE = "ON CONFLICT (source_id, delivery_id) DO NOTHING"
@@ -74,43 +80,55 @@ _JOINED = (
 _KNOWN = f"SELECT 1 FROM {_DELIVERY} WHERE source_id = %s AND delivery_id = %s"
 
 
-def _with_task(values: list[Any], planned: Planned, now: datetime) -> tuple[int, int | None] | None:
-    task = task_values(planned, now=now)
-    columns, marks = ", ".join(task), ", ".join(["%s"] * len(task))
-    task_params = [
-        database_time(connection, value) if isinstance(value, datetime) else value
-        for value in task.values()
-    ]
-    known = [values[0], values[1]]
-    delivery_marks = ", ".join(["%s"] * len(_COLUMNS))
-    if connection.vendor == "postgresql":
-        return _one(
-            f"WITH joined AS ({_JOINED}),"
-            f" made AS (INSERT INTO {TABLE} ({columns}) SELECT {marks}"
-            f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS (SELECT 1 FROM joined)"
-            f" ON CONFLICT {REVIVE} RETURNING id)"
-            f" INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
-            f" SELECT {delivery_marks},"
-            " COALESCE((SELECT id FROM joined), (SELECT id FROM made))"
-            f" {_ON_DUPLICATE} RETURNING id, task_id",
-            [planned.repository_id, *task_params, *known, *values],
-        )
+def _by_one_statement(
+    columns: str, task_params: list[Any], values: list[Any], planned: Planned
+) -> tuple[int, int | None] | None:
+    # A single statement is its own transaction: no BEGIN and COMMIT to wait for.
+    wake_sql, wake_params = wake_statement(planned.run_after)
+    return _one(
+        f"WITH joined AS ({_JOINED}),"
+        f" made AS (INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
+        f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS (SELECT 1 FROM joined)"
+        f" ON CONFLICT {REVIVE} RETURNING id),"
+        f" kept AS (INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
+        f" SELECT {_marks(values)}, COALESCE((SELECT id FROM joined), (SELECT id FROM made))"
+        f" {_ON_DUPLICATE} RETURNING id, task_id),"
+        f" woken AS ({wake_sql} AND EXISTS (SELECT 1 FROM kept))"
+        " SELECT id, task_id FROM kept",
+        [
+            planned.repository_id,
+            *task_params,
+            values[0],
+            values[1],
+            *values,
+            *wake_params,
+        ],
+    )
+
+
+def _by_two_statements(
+    columns: str, task_params: list[Any], values: list[Any], planned: Planned
+) -> tuple[int, int | None] | None:
     made = _one(
-        f"INSERT INTO {TABLE} ({columns}) SELECT {marks}"
+        f"INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
         f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS ({_JOINED})"
-        f" ON CONFLICT {REVIVE} RETURNING id",
-        [*task_params, *known, planned.repository_id],
+        f" ON CONFLICT {REVIVE} RETURNING id, id",
+        [*task_params, values[0], values[1], planned.repository_id],
     )
     return _one(
         f"INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
-        f" SELECT {delivery_marks}, COALESCE(%s, ({_JOINED})) WHERE true"
+        f" SELECT {_marks(values)}, COALESCE(%s, ({_JOINED})) WHERE true"
         f" {_ON_DUPLICATE} RETURNING id, task_id",
         [*values, made[0] if made else None, planned.repository_id],
     )
 
 
-def _one(sql: str, params: list[Any]) -> tuple[Any, ...] | None:
+def _marks(params: list[Any]) -> str:
+    return ", ".join(["%s"] * len(params))
+
+
+def _one(sql: str, params: list[Any]) -> tuple[int, int | None] | None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        row: tuple[Any, ...] | None = cursor.fetchone()
+        row: tuple[int, int | None] | None = cursor.fetchone()
         return row
