@@ -77,7 +77,7 @@ class GitServer(ThreadingHTTPServer):
         self.remember = remember
         # With a cache, answers to equal requests are given without git: a host that is fast.
         self.answers: dict[tuple[str, str, str, bytes], bytes] | None = {} if cached else None
-        self.during: Callable[[], None] | None = None  # called while a client waits
+        self.during: Callable[[], object] | None = None  # called while a client waits
         self._seen_lock = threading.Lock()
 
     @property

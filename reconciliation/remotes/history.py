@@ -14,6 +14,7 @@ from reconciliation.remotes.graph import CommitGraph, newest_first
 
 INCOMPLETE = "the mirror's history is incomplete here (is the remote a shallow clone?)"
 _PAIRS_WORTH_ONE_WALK = 12
+_COMMITS_A_PAIR_IS_WORTH = 500  # what loading them costs is what asking for one pair costs
 _MAX_COMMITS_PER_WALK = 50_000
 
 
@@ -26,22 +27,23 @@ def compare_pairs(
     over the history of all of them, unless that history is long.
     """
     if len(pairs) >= _PAIRS_WORTH_ONE_WALK:
-        graph = _load_graph(git, git_dir, {oid for pair in pairs for oid in pair})
+        limit = min(len(pairs) * _COMMITS_A_PAIR_IS_WORTH, _MAX_COMMITS_PER_WALK)
+        graph = _load_graph(git, git_dir, {oid for pair in pairs for oid in pair}, limit=limit)
         if graph is not None:
             return {(old, new): graph.compare(old, new) for old, new in pairs}
     return {(old, new): _compare_pair(git, git_dir, old, new) for old, new in pairs}
 
 
-def _load_graph(git: Git, git_dir: str, tips: set[str]) -> CommitGraph | None:
-    """Load all ancestors of `tips`; None if they are too many or not all there."""
+def _load_graph(git: Git, git_dir: str, tips: set[str], *, limit: int) -> CommitGraph | None:
+    """Load all ancestors of `tips`; None if they are more than `limit` or not all there."""
     lines = _rev_list(
         git,
         git_dir,
         "--parents",
-        f"--max-count={_MAX_COMMITS_PER_WALK + 1}",
+        f"--max-count={limit + 1}",
         tips=sorted(tips),
     )
-    if lines is None or len(lines) > _MAX_COMMITS_PER_WALK:
+    if lines is None or len(lines) > limit:
         return None
     return CommitGraph({oid: parents for oid, *parents in lines})
 

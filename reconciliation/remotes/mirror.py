@@ -111,7 +111,7 @@ class Mirror:
         return self._folder / "lock"
 
     def _is_usable(self, object_format: str) -> bool:
-        """Look at the few files without which nothing works; cheap, as it runs before each write."""
+        """Look at the few files without which nothing works; cheap: it runs before each write."""
         if not self.exists:
             return False
         is_sha256 = self.id_length == 64

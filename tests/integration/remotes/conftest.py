@@ -25,12 +25,12 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> GitRemote:
-    """Return a remote that may read folders below `served`, with short times."""
+    """Return a remote that may read folders below `served`."""
     return GitRemote(
         tmp_path / "mirrors",
         allowed_local_roots=[tmp_path / "served"],
         connect_timeout_seconds=1,
-        read_timeout_seconds=2,
+        read_timeout_seconds=10,
         git_timeout_seconds=20,
     )
 

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from reconciliation.remotes.connections import is_public, require_public_address
 from reconciliation.remotes.base import RemoteRefused, RemoteUnavailable
+from reconciliation.remotes.connections import is_public, require_public_address
 
 
 @pytest.mark.parametrize("address", ["140.82.121.4", "2606:50c0:8000::153", "::ffff:140.82.121.4"])
