@@ -1,7 +1,5 @@
 """Every address of the site, and what answers when none fits."""
 
-from importlib.util import find_spec
-
 from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -24,10 +22,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", _docs, name="api-docs"),
     path("api/v1/", include("audit.urls")),
+    path("api/v1/", include("governance.urls")),
+    path("", include("reconciliation.urls")),
 ]
-if find_spec("governance.urls"):
-    urlpatterns.append(path("api/v1/", include("governance.urls")))
-urlpatterns.append(path("", include("reconciliation.urls")))
 
 handler400 = "reconciler_site.errors.bad_request"
 handler403 = "reconciler_site.errors.permission_denied"

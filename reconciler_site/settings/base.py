@@ -140,6 +140,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Fields of one name with different choices; without names of ours the schema gets hashes.
+    "ENUM_NAME_OVERRIDES": {
+        "AuditStatusEnum": ["intact", "incomplete", "broken"],
+        "PartStatusEnum": ["ok", "degraded", "unknown"],
+        "SweepStatusEnum": ["running", "complete", "degraded"],
+        "PolicyLayerEnum": "governance.models.policy.Layer",
+        "LayerNameEnum": ["site", "tenant", "workspace", "repository", "branch"],
+    },
 }
 
 # The receiver caps bodies itself, per host; Django's own cap must lie above the largest of them.
