@@ -1,16 +1,12 @@
-"""What the reconciler finds due, renews, and ends; whoever is first wins."""
+"""What the reconciler renews and ends; whoever is first wins."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
-from governance.domain.leases import renew_after
-from governance.models import Lease, Repository, RunRecord
-from governance.selectors.leases import held_leases_over, leases_due
+from governance.models import Lease, RunRecord
 from governance.services.leases import (
     ExpiredLease,
     LeaseMoved,
@@ -22,9 +18,7 @@ from tests.factories.governance import (
     CORRELATION_ID,
     NOON,
     LeaseFactory,
-    RepositoryFactory,
     RunRecordFactory,
-    TenantFactory,
 )
 from tests.integration.governance.acts import trail
 
@@ -66,128 +60,6 @@ def expire(lease: Lease, **changes: Any) -> ExpiredLease:
         "now": EXPIRY,
     }
     return expire_lease(lease.pk, **wanted | changes)
-
-
-@pytest.mark.parametrize(
-    ("moment", "is_due"),
-    [
-        (NOON, False),
-        (NOON + seconds(600) - TICK, False),
-        (NOON + seconds(600), True),
-        (NOON + seconds(600) + TICK, True),
-        (EXPIRY, True),
-        (EXPIRY + timedelta(days=1), True),
-    ],
-)
-def test_a_lease_is_due_from_the_last_third_of_its_ttl_on(
-    lease: Lease, moment: datetime, is_due: bool
-) -> None:
-    due = leases_due(now=moment, limit=10)
-
-    assert [one.lease_id for one in due] == (["lease-1"] if is_due else [])
-
-
-@pytest.mark.parametrize("ttl", [60, 61, 899, 3600])
-def test_the_database_and_the_rule_agree_on_what_is_due_for_every_ttl(
-    tenant_world: World, ttl: int
-) -> None:
-    row = LeaseFactory.create(repository=tenant_world.repository, ttl_seconds=ttl)
-    due_at = renew_after(row.expires_at, ttl_seconds=ttl, renew_at_ttl_fraction=3)
-
-    assert len(leases_due(now=due_at + TICK, limit=10)) == 1
-    assert leases_due(now=due_at - TICK, limit=10) == []
-
-
-def test_another_policy_makes_leases_due_earlier(lease: Lease) -> None:
-    half = NOON + seconds(450)
-
-    assert leases_due(now=half, limit=10) == []
-    assert len(leases_due(now=half, limit=10, renew_at_ttl_fraction=2)) == 1
-
-
-@pytest.mark.parametrize("state", ["released", "expired", "broken"])
-def test_an_ended_lease_is_never_due(lease: Lease, state: str) -> None:
-    Lease.objects.update(state=state, ended_at=NOON)
-
-    assert leases_due(now=EXPIRY, limit=10) == []
-
-
-def test_due_leases_come_in_canonical_order_whatever_the_order_of_their_birth() -> None:
-    places = [("b", "api", "main"), ("a", "web", "Z"), ("a", "web", "é"), ("a", "web", "a")]
-    for tenant, repo, branch in places:
-        row = TenantFactory.create(slug=tenant)
-        repository = Repository.objects.filter(tenant=row, slug=repo).first()
-        LeaseFactory.create(
-            repository=repository or RepositoryFactory.create(tenant=row, slug=repo), branch=branch
-        )
-
-    due = leases_due(now=EXPIRY, limit=10)
-
-    assert [(one.tenant, one.repo, one.branch) for one in due] == sorted(places)
-
-
-def test_when_more_are_due_than_asked_for_the_most_urgent_come(tenant_world: World) -> None:
-    for number in (3, 1, 2):
-        LeaseFactory.create(
-            repository=tenant_world.repository,
-            lease_id=f"lease-{number}",
-            acquired_at=NOON + seconds(number),
-        )
-
-    due = leases_due(now=EXPIRY, limit=2)
-
-    assert {one.lease_id for one in due} == {"lease-1", "lease-2"}
-
-
-@pytest.mark.parametrize(
-    ("run", "status", "is_seen"),
-    [
-        ({"run_id": "run-1"}, "running", True),
-        ({"run_id": "run-9", "lease_id": "lease-1"}, "running", True),
-        ({"run_id": "run-1", "status": "failed"}, "failed", False),
-        ({"run_id": "run-9", "lease_id": "lease-1", "status": "failed"}, "", False),
-        ({"run_id": "run-1", "branch": "elsewhere"}, "", False),
-        ({"run_id": "run-9"}, "", False),
-    ],
-)
-def test_a_due_lease_comes_with_the_sign_of_life_of_its_run(
-    lease: Lease, run: dict[str, str], status: str, is_seen: bool
-) -> None:
-    heard_at = NOON + seconds(5)
-    RunRecordFactory.create(
-        **{"repository": lease.repository, "branch": "topic", "last_heartbeat_at": heard_at} | run
-    )
-
-    (due,) = leases_due(now=EXPIRY, limit=10)
-
-    assert (due.run_status, due.run_heartbeat_at) == (status, heard_at if is_seen else None)
-
-
-def test_the_newest_heartbeat_of_several_runs_counts(lease: Lease) -> None:
-    for age, run_id in ((30, "run-1"), (10, "run-2"), (20, "run-3")):
-        RunRecordFactory.create(
-            repository=lease.repository,
-            branch="topic",
-            run_id=run_id,
-            lease_id="lease-1",
-            last_heartbeat_at=NOON - seconds(age),
-        )
-
-    (due,) = leases_due(now=EXPIRY, limit=10)
-
-    assert due.run_heartbeat_at == NOON - seconds(10)
-
-
-@pytest.mark.parametrize("count", [1, 20])
-def test_looking_for_due_leases_takes_three_statements_whatever_their_number(
-    tenant_world: World, count: int
-) -> None:
-    LeaseFactory.create_batch(count, repository=tenant_world.repository)
-
-    with CaptureQueriesContext(connection) as queries:
-        due = leases_due(now=EXPIRY, limit=100)
-
-    assert (len(due), len(queries)) == (count, 3)
 
 
 def test_a_living_operations_lease_is_renewed_with_the_same_fencing_token(lease: Lease) -> None:
@@ -300,20 +172,3 @@ def test_a_promise_is_kept_until_its_last_moment(lease: Lease) -> None:
         expire(lease, now=EXPIRY - TICK)
 
     assert Lease.objects.get().state == "held"
-
-
-def test_the_held_leases_over_a_branch_include_repo_wide_ones(tenant_world: World) -> None:
-    repository = tenant_world.repository
-    leases: dict[str, dict[str, Any]] = {
-        "c": {"branch": "topic"},
-        "b": {"branch": "", "scope": "repo-wide"},
-        "a": {"branch": "topic", "scope": "path-prefix", "paths": ["src"]},
-        "elsewhere": {"branch": "other"},
-        "ended": {"branch": "topic", "state": "released"},
-    }
-    for lease_id, fields in leases.items():
-        LeaseFactory.create(repository=repository, lease_id=lease_id, **fields)
-
-    held = held_leases_over(repository, branch="topic")
-
-    assert [lease.lease_id for lease in held] == ["a", "b", "c"]

@@ -7,7 +7,6 @@ import pytest
 
 from governance.domain.runs import InvalidRun, RunEnd, RunStart, run_end, run_start
 from governance.models import Lease, Repository, RunRecord
-from governance.selectors.runs import run_named, running_runs, runs_for, runs_that_made
 from governance.services.runs import (
     RunConflict,
     RunEnded,
@@ -26,9 +25,8 @@ from tests.factories.governance import (
     HEAD_C,
     NOON,
     LeaseFactory,
-    RunRecordFactory,
 )
-from tests.integration.governance.acts import ADMIN, AGENT, acquire, trail
+from tests.integration.governance.acts import AGENT, acquire, trail
 
 pytestmark = pytest.mark.django_db
 LATER = NOON + timedelta(seconds=30)
@@ -213,23 +211,3 @@ def test_a_run_of_another_tenant_is_not_found(repository: Repository, tenant_wor
 
     with pytest.raises(RunNotFound):
         heartbeat_run(tenant_world.strange_repository, "run-1", now=LATER)
-
-
-def test_a_caller_sees_the_runs_of_its_tenants_only(tenant_world: World) -> None:
-    mine = RunRecordFactory.create(repository=tenant_world.repository, run_id="run-1")
-    theirs = RunRecordFactory.create(repository=tenant_world.strange_repository, run_id="run-1")
-
-    assert list(runs_for(AGENT)) == [mine]
-    assert set(runs_for(ADMIN)) == {mine, theirs}
-    assert run_named(AGENT, tenant_world.repository, run_id="run-1") == mine
-    assert run_named(AGENT, tenant_world.strange_repository, run_id="run-1") is None
-
-
-def test_runs_are_found_by_what_they_do_and_made(repository: Repository) -> None:
-    for run_id, branch, status in (("c", "a", "running"), ("b", "z", "running"), ("a", "a", "")):
-        RunRecordFactory.create(
-            repository=repository, run_id=run_id, branch=branch, status=status or "succeeded"
-        )
-
-    assert [run.run_id for run in running_runs(repository)] == ["c", "b"]
-    assert [run.run_id for run in runs_that_made(repository, head_sha=HEAD_B)] == ["a"]
