@@ -1,0 +1,54 @@
+"""What the views of this API share: who calls, lists of plain rows, and one way to say no."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit.domain.caller import NOBODY, Caller
+from reconciliation.api.pagination import KeysetPages
+from reconciliation.api.rows import RowSerializer, shown_rows
+
+
+class RowList(generics.ListAPIView[Any]):
+    """A list of plain rows, filtered, in keyset pages; a constant number of queries."""
+
+    pagination_class = KeysetPages
+    keyset: tuple[str, ...] = ("-id",)
+    serializer_class: type[RowSerializer]
+
+    def visible(self, caller: Caller) -> QuerySet[Any]:
+        """Return what the caller may see; the one place where a list is scoped by tenant."""
+        raise NotImplementedError
+
+    def enrich(self, rows: Sequence[dict[str, Any]], caller: Caller) -> None:
+        """Add to the rows of one page what their own query does not give; nothing by default."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows as dicts."""
+        rows: QuerySet[Any] = self.visible(caller_of(self.request)).values(
+            *self.serializer_class.columns()
+        )
+        return rows
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return one page."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        rows: list[dict[str, Any]] = list(page or [])
+        self.enrich(rows, caller_of(request))
+        return self.get_paginated_response(shown_rows(self.serializer_class, rows))
+
+
+def caller_of(request: Any) -> Caller:
+    """Return who calls; nobody for the schema generator, which asks for querysets too."""
+    caller = getattr(request, "auth", None)
+    return caller if isinstance(caller, Caller) else NOBODY
+
+
+def user_id_of(request: Any) -> int | None:
+    """Return the logged-in person's id; None for the bearer of a token."""
+    user = getattr(request, "user", None)
+    return user.pk if user is not None and user.is_authenticated else None
