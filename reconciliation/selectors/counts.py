@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from django.db.models import Count
 
 from audit.domain.caller import Caller
-from reconciliation.models import AlertState, FindingState, TaskState
+from governance.selectors.visible import Branch
+from reconciliation.models import AlertState, Finding, FindingState, TaskState
 from reconciliation.selectors.visible import visible_alerts, visible_findings, visible_tasks
 
 SEVERITIES_WORST_FIRST = ("critical", "high", "medium", "low", "info")
@@ -87,6 +88,23 @@ def progress_of(caller: Caller, sweep_ids: Sequence[int]) -> dict[int, Progress]
     for pk, state, number in counted:
         states[pk][state] = number
     return {pk: Progress(by_state) for pk, by_state in states.items()}
+
+
+def open_findings_of(
+    caller: Caller, branches: Sequence[Branch]
+) -> dict[tuple[int, str], list[Finding]]:
+    """Return the open findings of branches by (repository id, name), in one query."""
+    rows = visible_findings(caller).filter(
+        state=FindingState.OPEN,
+        repository_id__in={branch.repository_id for branch in branches},
+        branch__in={branch.name for branch in branches},
+    )
+    grouped: dict[tuple[int, str], list[Finding]] = {}
+    for finding in rows.select_related(None).only(
+        "repository_id", "branch", "check_kind", "stable_class", "severity"
+    ):
+        grouped.setdefault((finding.repository_id, finding.branch), []).append(finding)
+    return grouped
 
 
 def worst_of(severities: Sequence[str]) -> str:
