@@ -140,6 +140,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Without spectacular's own hook: it names every set of choices, and names would collide.
+    "POSTPROCESSING_HOOKS": ["reconciliation.api.openapi.add_problems"],
     # Fields of one name with different choices; without names of ours the schema gets hashes.
     "ENUM_NAME_OVERRIDES": {
         "AuditStatusEnum": ["intact", "incomplete", "broken"],
