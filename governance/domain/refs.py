@@ -7,7 +7,7 @@ MAX_BRANCH_LENGTH = 1000
 _HEADS = "refs/heads/"
 # Why git would refuse a branch of this name (git-check-ref-format), and a leading dash besides.
 _NOT_A_BRANCH = re.compile(
-    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\A[-./]|[./]\Z|\A@\Z"
+    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\A[-./]|[./]\Z"
 )
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
