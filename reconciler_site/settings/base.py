@@ -140,8 +140,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    # Without spectacular's own hook: it names every set of choices, and names would collide.
-    "POSTPROCESSING_HOOKS": ["reconciliation.api.openapi.add_problems"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "reconciliation.api.openapi.add_problems",
+    ],
     # Fields of one name with different choices; without names of ours the schema gets hashes.
     "ENUM_NAME_OVERRIDES": {
         "AuditStatusEnum": ["intact", "incomplete", "broken"],

@@ -61,7 +61,6 @@ def add_problems(result: Any, **_: Any) -> Any:
     responses = components.setdefault("responses", {})
     responses |= {f"Problem{status}": _response(status) for status in _EXAMPLES}
     responses["ProblemOther"] = {"description": _ANY, "content": _content({})}
-    _drop_marks(result)
     for path, operations in result.get("paths", {}).items():
         for method, operation in operations.items():
             if method in _METHODS:
@@ -120,13 +119,3 @@ def _content(examples: Mapping[str, Any]) -> dict[str, Any]:
     if examples:
         shown["examples"] = dict(examples)
     return {_PROBLEM: shown}
-
-
-def _drop_marks(node: Any) -> None:
-    """Take away the marks that spectacular leaves for its own hook, which we do not run."""
-    if isinstance(node, dict):
-        node.pop("x-spec-enum-id", None)
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            _drop_marks(child)
