@@ -3,8 +3,11 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from audit.admin.read_only import ReadOnlyAdmin, caller_of
 from audit.models import ChainHead
@@ -13,6 +16,7 @@ from audit.services import Verification, verify_chains
 
 # About two seconds of work; longer chains are for the command, which has no one waiting.
 MOST_ENTRIES_CHECKED = 50_000
+SITE = "(site)"  # no tenant can be called so
 
 
 @admin.register(ChainHead)
@@ -31,7 +35,27 @@ class ChainAdmin(ReadOnlyAdmin):
     @admin.display(description="tenant")
     def whose(self, head: ChainHead) -> str:
         """Return the tenant, or that it is the site's own trail."""
-        return head.tenant or "(site)"
+        return head.tenant or SITE
+
+    def action_checkbox(self, obj: ChainHead) -> SafeString:
+        """Return the box that selects a chain; browsers send no empty value for the site's own."""
+        label = f"Select {self.whose(obj)}"
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
+            ACTION_CHECKBOX_NAME,
+            self.whose(obj),
+            label,
+        )
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Run the action on the chains selected, the site's own by its empty tenant."""
+        sent: Any = request.POST.copy()
+        chosen = [("" if name == SITE else name) for name in sent.getlist(ACTION_CHECKBOX_NAME)]
+        sent.setlist(ACTION_CHECKBOX_NAME, chosen)
+        request.POST = sent
+        return super().response_action(request, queryset, *args, **kwargs)
 
     @admin.action(description="Verify selected chains", permissions=["view"])
     def verify(self, request: HttpRequest, queryset: QuerySet[ChainHead]) -> None:
@@ -48,7 +72,7 @@ class ChainAdmin(ReadOnlyAdmin):
 
 
 def _verdict(chain: Verification) -> tuple[int, str]:
-    name = chain.tenant or "(site)"
+    name = chain.tenant or SITE
     if chain.broken is not None:
         broken = chain.broken
         return messages.ERROR, f"{name}: BROKEN at entry {broken.seq}: {broken.problem}."
