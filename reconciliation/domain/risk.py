@@ -1,7 +1,8 @@
 """How bad it is: rules with weights, and the severity that their hits add up to; pure.
 
 Severity comes from the heaviest hit, not from a sum: a person can check it by reading one line.
-A state that no rule speaks about is never harmless: it gets `review` at medium severity.
+A state that no rule speaks about is never harmless: it gets `review`, at medium severity or above
+whatever a policy says.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ RULE_WEIGHTS: dict[str, int] = {
     "drift.high_risk_path": 80,
     "drift.paths_unknown": 50,
     "drift.not_lease_holder": 80,
+    "drift.pusher_unknown_under_lease": 50,
     "drift.two_leases": 85,
     "drift.moved_after_run": 75,
     "drift.direct_push": 75,
@@ -33,6 +35,7 @@ RULE_WEIGHTS: dict[str, int] = {
     "drift.created_governed": 30,
     "drift.created_other": 5,
     "drift.unknown": 50,
+    "drift.expected_rewrite": 10,
     # stale branches
     "stale.idle_merged": 20,
     "stale.idle_unmerged": 25,
@@ -51,10 +54,19 @@ RULE_WEIGHTS: dict[str, int] = {
 }
 """Default weights; a policy may set others under `rules`."""
 
+_LIMITS = ((90, "critical"), (70, "high"), (40, "medium"), (15, "low"))
+_REVIEW_AT_LEAST = 40
+
 
 def hit(rule: str, policy: Policy, *, inputs: Inputs = ()) -> RuleHit:
-    """Return a hit of `rule` with the weight that the policy gives it."""
-    return RuleHit(rule, policy.weight_of(rule, RULE_WEIGHTS[rule]), inputs)
+    """Return a hit of `rule` with the weight that the policy gives it.
+
+    A review never weighs less than medium: "an unmapped case means review, never info".
+    """
+    weight = policy.weight_of(rule, RULE_WEIGHTS[rule])
+    if rule.startswith("review."):
+        weight = max(weight, _REVIEW_AT_LEAST)
+    return RuleHit(rule, weight, inputs)
 
 
 def heard(hits: Sequence[RuleHit], policy: Policy, check_mode: Mode) -> tuple[RuleHit, ...]:
@@ -71,10 +83,7 @@ def severity_of(hits: Sequence[RuleHit]) -> str:
     if not hits:
         return "medium"
     weight = max(one.weight for one in hits)
-    for limit, level in ((90, "critical"), (70, "high"), (40, "medium"), (15, "low")):
-        if weight >= limit:
-            return level
-    return "info"
+    return next((level for limit, level in _LIMITS if weight >= limit), "info")
 
 
 def is_alerting(hits: Sequence[RuleHit], policy: Policy, check_mode: Mode) -> bool:

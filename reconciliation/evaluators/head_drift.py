@@ -5,54 +5,43 @@ Source: specification, "Detect drift between remote branch heads and local gover
 
 from datetime import datetime, timedelta
 
-from governance.domain.policy import Mode, Policy, matching
+from governance.domain.policy import Mode, Policy
 from reconciliation.domain.coverage import covering_runs
-from reconciliation.domain.facts import HeadFacts, LeaseFact
+from reconciliation.domain.facts import HeadFacts
 from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
-from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+from reconciliation.domain.risk import heard, is_alerting, severity_of
+from reconciliation.evaluators.drift_class import (
+    GUARDED,
+    REWRITES,
+    classify,
+    kind_of_change,
+    without_null_ids,
+)
+from reconciliation.evaluators.drift_rules import drift_hits, is_planned_rewrite
+from reconciliation.evaluators.lease_breaches import NO_RECORD_EXCUSES, lease_breaches
 from reconciliation.evaluators.wording import head_drift_wording
-
-CLASS_OF_RELATION = {
-    "same": "in_sync",
-    "ancestor": "fast_forward",
-    "descendant": "rewound",
-    "diverged": "rewritten",
-    "unrelated": "unrelated",
-    "unknown": "unknown",
-}
-REWRITES = frozenset({"rewound", "rewritten", "unrelated"})
-GUARDED = frozenset({"default", "protected"})
-
-
-def classify(facts: HeadFacts) -> str:
-    """Return the drift class; what cannot be told is `unknown`, never `in_sync`."""
-    if facts.observed_head is None:
-        return "in_sync" if facts.governed_head is None else "deleted"
-    if facts.governed_head is None:
-        return "created"
-    if facts.governed_head == facts.observed_head:
-        return "in_sync"
-    if facts.was_gone:
-        return "recreated"
-    return CLASS_OF_RELATION.get(facts.relation, "unknown")
+from reconciliation.evaluators.work_in_flight import InFlight, in_flight
 
 
 def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Decision:
     """Return the decision about one branch.
 
-    `in_sync`; `advance_snapshot` when run records cover every step from the governed head;
-    `record_snapshot` for the first head of a branch that is not governed; `settle` while a head
-    that moved less than `settle_seconds` ago may still be on the move; `expected` inside a planned
-    rewrite window; `drift` with a finding otherwise. A rewrite or deletion of a default or
-    protected branch is never left to settle.
+    `in_sync`; `advance_snapshot` when run records cover every step from the governed head and no
+    lease stands against it; `record_snapshot` for the first head of a branch that is not governed;
+    `expected` for a planned rewrite, noted because somebody has to accept the head it led to;
+    `settle` while a head that moved less than `settle_seconds` ago may still be on the move;
+    `running` while a living run of the pusher may still record the change; `drift` with a finding
+    otherwise. A rewrite or deletion of a default or protected branch is never left to settle.
     """
-    drift_class = classify(facts)
+    facts = without_null_ids(facts)
+    drift_class, mode = classify(facts), policy.head_drift.mode
     if drift_class == "in_sync":
         return Decision("in_sync", drift_class, clean=True)
-    if policy.head_drift.mode is Mode.OFF:
+    if mode is Mode.OFF:
         return Decision("off", drift_class, clean=True, reason="head_drift is off")
     runs = _covering(facts, drift_class)
-    if runs:
+    breaches = heard(lease_breaches(facts, policy, covering=runs), policy, mode)
+    if runs and not breaches:
         return Decision(
             "advance_snapshot",
             drift_class,
@@ -60,134 +49,94 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
             advance_to=facts.observed_head,
             advance_run_ids=runs,
         )
-    if drift_class == "created" and facts.branch_class == "other":
+    hits = breaches if runs else heard(drift_hits(facts, drift_class, policy), policy, mode)
+    rules = {one.rule for one in hits}
+    if _is_first_of_ungoverned(facts, drift_class) and rules <= {"drift.created_other"}:
         return Decision("record_snapshot", drift_class, clean=True, advance_to=facts.observed_head)
-    if _is_expected(facts, drift_class, policy):
-        return Decision("expected", drift_class, clean=True, reason="planned rewrite window")
-    until = _settles_at(facts, drift_class, policy)
-    if now < until:
-        return Decision("settle", drift_class, clean=False, defer_until=until)
-    hits = _hits(facts, drift_class, policy)
-    live = heard(hits, policy, policy.head_drift.mode)
-    if not live:
+    if is_planned_rewrite(facts, drift_class, policy) and rules <= {"drift.expected_rewrite"}:
+        return _decide("expected", facts, drift_class, hits, policy, reason="planned rewrite")
+    settled_at = _settles_at(facts, drift_class, policy)
+    if now < settled_at:
+        return Decision("settle", drift_class, clean=False, defer_until=settled_at)
+    run = _awaited_run(facts, drift_class, rules, policy)
+    if run is not None and now < run.alive_until:
+        reason = f"run {run.run_id} is still running"
+        return Decision(
+            "running", drift_class, clean=False, defer_until=run.alive_until, reason=reason
+        )
+    if not hits:
         return Decision("off", drift_class, clean=True, reason="every rule that applies is off")
-    return Decision(
-        "drift", drift_class, clean=False, findings=(_finding(facts, drift_class, live, policy),)
-    )
+    return _decide("drift", facts, drift_class, hits, policy, is_covered=bool(runs))
+
+
+def _may_be_recorded(facts: HeadFacts, drift_class: str) -> bool:
+    """Return whether run records may account for this kind of change.
+
+    An engine that rebases its own branch records the rewrite as a run from the old head to the
+    new one. On a default or protected branch no record excuses a rewrite, nor a history that
+    shares nothing, nor one that cannot be told, anywhere.
+    """
+    kind = kind_of_change(facts, drift_class)
+    if kind in {"fast_forward", "created"}:
+        return True
+    return kind in {"rewound", "rewritten"} and facts.branch_class not in GUARDED
 
 
 def _covering(facts: HeadFacts, drift_class: str) -> tuple[str, ...]:
-    if facts.observed_head is None:
+    if facts.observed_head is None or not _may_be_recorded(facts, drift_class):
         return ()
-    if drift_class in {"fast_forward", "created"}:
-        return covering_runs(facts.runs, base=facts.governed_head, head=facts.observed_head)
-    return ()
+    return covering_runs(facts.runs, base=facts.governed_head, head=facts.observed_head)
 
 
-def _is_expected(facts: HeadFacts, drift_class: str, policy: Policy) -> bool:
-    if drift_class not in REWRITES:
-        return False
-    moved = facts.head_changed_at
-    return any(
-        window.branch == facts.place.branch
-        and window.actor in {facts.pusher, "*"}
-        and datetime.fromisoformat(window.starts_at)
-        <= moved
-        <= datetime.fromisoformat(window.ends_at)
-        for window in policy.head_drift.expected_rewrites
-    )
+def _is_first_of_ungoverned(facts: HeadFacts, drift_class: str) -> bool:
+    return drift_class == "created" and facts.branch_class == "other"
 
 
 def _settles_at(facts: HeadFacts, drift_class: str, policy: Policy) -> datetime:
-    at_once = drift_class in REWRITES | {"deleted"} and facts.branch_class in GUARDED
+    at_once = (
+        kind_of_change(facts, drift_class) in REWRITES | {"deleted"}
+        and facts.branch_class in GUARDED
+    )
     settle = timedelta(seconds=0 if at_once else policy.head_drift.settle_seconds)
     return facts.head_changed_at + settle
 
 
-def _hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
-    level = _level(facts.branch_class)
-    hits: list[RuleHit] = []
-    if drift_class in REWRITES:
-        hits.append(hit(f"drift.rewrite_{level}", policy, inputs=(("class", drift_class),)))
-    elif drift_class in {"unknown", "recreated"}:
-        inputs = (("reason", facts.relation_reason),) if facts.relation_reason else ()
-        hits.append(hit(f"drift.{drift_class}", policy, inputs=inputs))
-    elif drift_class == "deleted":
-        hits.append(hit(f"drift.delete_{level}", policy))
-    elif drift_class == "created":
-        hits.append(hit(f"drift.created_{level}", policy))
-    elif drift_class == "fast_forward":
-        hits.append(hit(f"drift.ungoverned_{level}", policy, inputs=(_ahead(facts),)))
-    hits += _path_hits(facts, policy)
-    hits += _lease_hits(facts, policy)
-    hits += _flow_hits(facts, drift_class, policy)
-    return hits or [hit("review.unmapped", policy, inputs=(("class", drift_class),))]
+def _awaited_run(
+    facts: HeadFacts, drift_class: str, rules: set[str], policy: Policy
+) -> InFlight | None:
+    """Return the running run that may still record the change, if anything may.
 
-
-def _path_hits(facts: HeadFacts, policy: Policy) -> list[RuleHit]:
-    patterns = policy.changes.high_risk_paths
-    if not patterns or facts.observed_head is None or facts.governed_head is None:
-        return []
-    touched = [path for path in facts.changed.paths if matching(patterns, path)]
-    if touched:
-        shown = ", ".join(touched[:5]) + (f" and {len(touched) - 5} more" if touched[5:] else "")
-        return [hit("drift.high_risk_path", policy, inputs=(("paths", shown),))]
-    if not facts.changed.known or facts.changed.truncated:
-        return [hit("drift.paths_unknown", policy)]
-    return []
-
-
-def _lease_hits(facts: HeadFacts, policy: Policy) -> list[RuleHit]:
-    covering = [lease for lease in facts.leases if lease.scope != "path-prefix"]
-    hits = []
-    if len(covering) > 1:
-        ids = ", ".join(lease.lease_id for lease in covering)
-        hits.append(hit("drift.two_leases", policy, inputs=(("leases", ids),)))
-    strangers = [lease for lease in covering if facts.pusher and not _is_holder(lease, facts)]
-    hits += [
-        hit(
-            "drift.not_lease_holder",
-            policy,
-            inputs=(
-                ("pusher", facts.pusher),
-                ("holder", lease.user_id),
-                ("lease", lease.lease_id),
-            ),
-        )
-        for lease in strangers
-    ]
-    return hits
-
-
-def _is_holder(lease: LeaseFact, facts: HeadFacts) -> bool:
-    return facts.pusher in {lease.user_id, lease.agent_id} - {""}
-
-
-def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
-    hits = []
-    if (
-        drift_class == "fast_forward"
-        and facts.branch_class == "default"
-        and policy.changes.required_pr_flow
-        and not facts.merged_pull_requests
-    ):
-        hits.append(hit("drift.direct_push", policy))
-    approved = [
-        run.run_id
+    It must be of the pusher, as far as one is known: what others push while it runs is not its.
+    """
+    if not _may_be_recorded(facts, drift_class) or rules & NO_RECORD_EXCUSES:
+        return None
+    holders = {
+        lease.lease_id: {lease.user_id, lease.agent_id} - {""}
+        for lease in sorted(facts.leases, key=lambda one: one.lease_id)
+    }
+    its = (
+        run
         for run in facts.runs
-        if run.status == "succeeded" and run.head_sha == facts.governed_head
-    ]
-    # On the default branch every change has a run of its own; elsewhere the run approved a head.
-    if approved and facts.branch_class not in GUARDED and facts.observed_head is not None:
-        hits.append(hit("drift.moved_after_run", policy, inputs=(("run", max(approved)),)))
-    return hits
+        if facts.pusher in {"", run.actor} | holders.get(run.lease_id, set())
+    )
+    return in_flight(its, policy)
 
 
-def _finding(
-    facts: HeadFacts, drift_class: str, hits: tuple[RuleHit, ...], policy: Policy
-) -> FindingDraft:
-    words = head_drift_wording(facts, drift_class)
-    return FindingDraft(
+def _decide(
+    decision: str,
+    facts: HeadFacts,
+    drift_class: str,
+    hits: tuple[RuleHit, ...],
+    policy: Policy,
+    *,
+    is_covered: bool = False,
+    reason: str = "",
+) -> Decision:
+    is_planned = decision == "expected"
+    if not hits:
+        return Decision(decision, drift_class, clean=True, reason=reason)
+    words = head_drift_wording(facts, drift_class, is_covered=is_covered, is_planned=is_planned)
+    draft = FindingDraft(
         stable_class=drift_class,
         severity=severity_of(hits),
         alerting=is_alerting(hits, policy, policy.head_drift.mode),
@@ -205,11 +154,4 @@ def _finding(
             ("announced_by", facts.announced_by),
         ),
     )
-
-
-def _ahead(facts: HeadFacts) -> tuple[str, str]:
-    return ("commits_ahead", "unknown" if facts.ahead is None else str(facts.ahead))
-
-
-def _level(branch_class: str) -> str:
-    return "protected" if branch_class in GUARDED else branch_class
+    return Decision(decision, drift_class, clean=False, findings=(draft,), reason=reason)

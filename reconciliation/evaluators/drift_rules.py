@@ -1,0 +1,109 @@
+"""Says which rules a head that moved hits, with what they looked at; reads facts only."""
+
+from datetime import datetime
+
+from governance.domain.policy import Policy, matches, matching
+from reconciliation.domain.coverage import approved_run
+from reconciliation.domain.facts import HeadFacts
+from reconciliation.domain.findings import RuleHit
+from reconciliation.domain.risk import hit
+from reconciliation.evaluators.drift_class import (
+    CLASS_OF_RELATION,
+    GUARDED,
+    REWRITES,
+    kind_of_change,
+)
+from reconciliation.evaluators.lease_breaches import lease_breaches, shown
+
+LEVELS = {
+    "default": "protected",
+    "protected": "protected",
+    "governed": "governed",
+    "other": "other",
+}
+
+
+def drift_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
+    """Return every hit of a change that no run record covers; what no rule knows is for review."""
+    hits = _class_hits(facts, drift_class, policy)
+    hits += _path_hits(facts, policy)
+    hits += lease_breaches(facts, policy)
+    hits += _flow_hits(facts, drift_class, policy)
+    return hits
+
+
+def is_planned_rewrite(facts: HeadFacts, drift_class: str, policy: Policy) -> bool:
+    """Return whether a policy planned this rewrite: this branch, this pusher, at this time."""
+    if kind_of_change(facts, drift_class) not in REWRITES:
+        return False
+    moved = facts.head_changed_at
+    return any(
+        matches(window.branch, facts.place.branch)
+        and window.actor in {facts.pusher, "*"}
+        and datetime.fromisoformat(window.starts_at)
+        <= moved
+        <= datetime.fromisoformat(window.ends_at)
+        for window in policy.head_drift.expected_rewrites
+    )
+
+
+def _class_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
+    level, kind = LEVELS.get(facts.branch_class), kind_of_change(facts, drift_class)
+    hits: list[RuleHit] = []
+    if drift_class == "recreated":
+        hits.append(hit("drift.recreated", policy))
+    if kind == "unknown":
+        inputs = (("reason", facts.relation_reason),) if facts.relation_reason else ()
+        hits.append(hit("drift.unknown", policy, inputs=inputs))
+    if level is None or (kind == "unknown" and facts.relation not in CLASS_OF_RELATION):
+        about = (("branch_class", facts.branch_class), ("relation", facts.relation))
+        hits.append(hit("review.unmapped", policy, inputs=about))
+    if level is None:
+        return hits
+    # A branch that was deleted and is back is no better than one that is gone.
+    if kind == "deleted" or drift_class == "recreated":
+        hits.append(hit(f"drift.delete_{level}", policy))
+    if kind in REWRITES:
+        planned = is_planned_rewrite(facts, drift_class, policy)
+        rule = "drift.expected_rewrite" if planned else f"drift.rewrite_{level}"
+        hits.append(hit(rule, policy, inputs=(("class", kind),)))
+    elif kind == "created":
+        hits.append(hit(f"drift.created_{level}", policy))
+    elif kind == "fast_forward":
+        hits.append(hit(f"drift.ungoverned_{level}", policy, inputs=(_ahead(facts),)))
+    return hits
+
+
+def _path_hits(facts: HeadFacts, policy: Policy) -> list[RuleHit]:
+    patterns = policy.changes.high_risk_paths
+    if not patterns or facts.observed_head is None or facts.governed_head is None:
+        return []
+    touched = [path for path in facts.changed.paths if matching(patterns, path)]
+    if touched:
+        return [hit("drift.high_risk_path", policy, inputs=(("paths", shown(touched)),))]
+    if not facts.changed.known or facts.changed.truncated:
+        return [hit("drift.paths_unknown", policy)]
+    return []
+
+
+def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
+    hits = []
+    if (
+        kind_of_change(facts, drift_class) == "fast_forward"
+        and facts.branch_class == "default"
+        and policy.changes.required_pr_flow
+        and not facts.merged_pull_requests
+    ):
+        hits.append(hit("drift.direct_push", policy))
+    # On the default branch every change has a run of its own; elsewhere the run approved a head,
+    # and a planned rewrite is known to take it away.
+    may_approve = facts.branch_class not in GUARDED and facts.observed_head is not None
+    if may_approve and not is_planned_rewrite(facts, drift_class, policy):
+        run_id = approved_run(facts.runs, base=facts.governed_head)
+        if run_id:
+            hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run_id),)))
+    return hits
+
+
+def _ahead(facts: HeadFacts) -> tuple[str, str]:
+    return ("commits_ahead", "unknown" if facts.ahead is None else str(facts.ahead))
