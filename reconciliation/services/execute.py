@@ -74,6 +74,19 @@ class Drained:
         self.given_back += applied.given_back
         self.batches += 1
 
+    def include(self, other: "Drained") -> None:
+        """Count what another drain did; whether time was left is what that one says."""
+        self.completed += other.completed
+        self.deferred += other.deferred
+        self.retried += other.retried
+        self.dead += other.dead
+        self.lost += other.lost
+        self.given_back += other.given_back
+        self.batches += other.batches
+        self.ran_out_of_time = other.ran_out_of_time
+        for kind, number in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + number
+
 
 def drain(
     *,

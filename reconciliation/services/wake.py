@@ -12,14 +12,18 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django_q.humanhash import uuid
+from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from audit.setwise import database_time
+from reconciliation.models import ReconciliationTask, TaskState
 
 DRAIN = "reconciliation.tasks.drain"
 _MARGIN = timedelta(milliseconds=50)
 _NEAR = timedelta(seconds=1)
 _MOST = 5
+_OVERTIME_SECONDS = 90
+_OVERLOOKED = timedelta(seconds=3)
 _INSERT = (
     "INSERT INTO django_q_ormq (key, payload, lock) SELECT %s, %s, {when}"
     " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq"
@@ -33,7 +37,14 @@ def wake_statement(due: datetime) -> tuple[str, list[Any]]:
     name: str = settings.Q_CLUSTER["name"]
     at = database_time(connection, due)
     until = database_time(connection, due + 4 * _MARGIN)
-    return _INSERT.format(when=cast, until=cast), [name, _payload(due), at, name, at, until]
+    return _INSERT.format(when=cast, until=cast), [
+        name,
+        _payload(DRAIN, due=due),
+        at,
+        name,
+        at,
+        until,
+    ]
 
 
 def wake(due: datetime) -> None:
@@ -56,18 +67,45 @@ def wake_at(moments: Iterable[datetime]) -> None:
         wake(due)
 
 
-def _payload(due: datetime) -> str:
+def wake_if_overlooked(*, now: datetime) -> bool:
+    """Ask for a drain when work has been due for seconds and no wake-up waits to be taken.
+
+    A transaction that takes long may commit after the wake-up that it counted on was worked off.
+    """
+    due = ReconciliationTask.objects.filter(
+        state=TaskState.QUEUED, run_after__lte=now - _OVERLOOKED
+    )
+    if OrmQ.objects.filter(lock__lte=now).exists() or not due.exists():
+        return False
+    wake(now)
+    return True
+
+
+def send(function: str, *arguments: str, due: datetime) -> None:
+    """Put a message for django-q2 into the caller's transaction, whatever else is waiting."""
+    cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
+    name: str = settings.Q_CLUSTER["name"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO django_q_ormq (key, payload, lock) VALUES (%s, %s, {cast})",
+            [name, _payload(function, *arguments, due=due), database_time(connection, due)],
+        )
+
+
+def _payload(function: str, *arguments: str, due: datetime) -> str:
     name, identifier = uuid()
     # save=False: nobody reads the result of a wake-up, and saving it costs more than sending it.
     task = {
         "id": identifier,
         "name": name,
-        "func": DRAIN,
-        "args": (),
+        "func": function,
+        "args": arguments,
         "kwargs": {},
         "started": due,
         "save": False,
         "ack_failure": True,
+        # A drain may finish the exchanges that it began before its time was up.
+        "timeout": settings.DRAIN_SECONDS + _OVERTIME_SECONDS,
     }
     packed: str = SignedPackage.dumps(task)
     return packed
