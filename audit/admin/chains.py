@@ -9,14 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.admin.read_only import ReadOnlyAdmin, caller_of
+from audit.admin.read_only import SITE, ReadOnlyAdmin, caller_of
 from audit.models import ChainHead
 from audit.selectors import visible_chains
 from audit.services import Verification, verify_chains
 
 # About two seconds of work; longer chains are for the command, which has no one waiting.
 MOST_ENTRIES_CHECKED = 50_000
-SITE = "(site)"  # no tenant can be called so
 
 
 @admin.register(ChainHead)

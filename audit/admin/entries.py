@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from audit.admin.read_only import MOST_ROWS_COUNTED, ReadOnlyAdmin, caller_of
+from audit.admin.read_only import MOST_ROWS_COUNTED, SITE, ReadOnlyAdmin, caller_of
 from audit.domain.entries import ActorKind
 from audit.models import AuditEntry
 from audit.selectors import visible_chains, visible_entries
@@ -52,18 +52,7 @@ class EntryAdmin(ReadOnlyAdmin):
     """Audit entries, newest first."""
 
     actions = None
-    list_display = (
-        "at",
-        "tenant",
-        "seq",
-        "actor_name",
-        "action",
-        "what",
-        "outcome",
-        "repo",
-        "branch",
-        "trace",
-    )
+    list_display = ("at", "place", "who", "action", "what", "outcome", "where", "trace")
     list_filter = (TenantFilter, ActorKindFilter, "at")
     search_fields = ("correlation_id",)  # shows the box; `get_search_results` does the search
     search_help_text = "Exact correlation id, repository, tenant/repository or branch."
@@ -94,6 +83,22 @@ class EntryAdmin(ReadOnlyAdmin):
         """Say that the list ends after a thousand."""
         said = f"The newest {MOST_ROWS_COUNTED:,} that match; filter or search for older ones."
         return super().changelist_view(request, {**(extra_context or {}), "subtitle": said})
+
+    @admin.display(description="chain")
+    def place(self, entry: AuditEntry) -> str:
+        """Return whose chain it is on, and where."""
+        return f"{entry.tenant or SITE} #{entry.seq}"
+
+    @admin.display(description="actor")
+    def who(self, entry: AuditEntry) -> str:
+        """Return who acted; the reconciler itself needs no kind."""
+        is_system = entry.actor_kind == ActorKind.SYSTEM
+        return entry.actor_name if is_system else f"{entry.actor_kind} {entry.actor_name}"
+
+    @admin.display(description="repository")
+    def where(self, entry: AuditEntry) -> str:
+        """Return repository and branch, as far as the act had any."""
+        return f"{entry.repo}@{entry.branch}" if entry.branch else entry.repo
 
     @admin.display(description="object")
     def what(self, entry: AuditEntry) -> str:

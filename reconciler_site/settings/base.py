@@ -72,6 +72,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "reconciler_site.formats"
 
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/"

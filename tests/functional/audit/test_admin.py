@@ -57,6 +57,14 @@ def test_entries_are_listed_newest_first(superuser: Client) -> None:
     assert shown(superuser, actor_kind="user") == []
 
 
+def test_instants_are_shown_to_the_second_and_in_utc(superuser: Client) -> None:
+    record(1)
+
+    page = superuser.get(reverse(ENTRIES)).content.decode()
+
+    assert "2026-03-02 12:00:00 UTC" in page
+
+
 def test_a_member_sees_only_entries_of_the_own_tenants(operator: Client) -> None:
     record(1)
     record(1, tenant="rival")

@@ -1,0 +1,1 @@
+"""How dates read on the pages of the admin."""
