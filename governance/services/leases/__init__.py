@@ -22,6 +22,7 @@ from governance.services.leases.reconciling import (
     ExpiredLease,
     LeaseMoved,
     expire_lease,
+    lock_leases,
     renew_lease_by_reconciler,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "check_lease",
     "expire_lease",
     "heartbeat_lease",
+    "lock_leases",
     "release_lease",
     "renew_lease_by_reconciler",
     "safe_push_for",

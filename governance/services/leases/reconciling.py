@@ -2,16 +2,21 @@
 
 Each is one UPDATE guarded by state and expiry: a holder's heartbeat, a release or another worker
 that was first wins, and the reconciler looks again.
+
+Holders lock a lease, then its runs, then the chain head of the trail. A batch that acts on several
+leases must keep that order as a whole, or it can deadlock with a holder: it calls `lock_leases`
+before its first act, hands in a list of `entries`, and appends them at its very end.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
 
-from audit.domain.entries import RECONCILER
-from audit.services import append, append_one
+from audit.domain.entries import RECONCILER, Entry
+from audit.services import append
 from governance.domain.leases import is_over
 from governance.models import Lease, LeaseState
 from governance.services.leases.endings import (
@@ -36,6 +41,12 @@ class ExpiredLease:
     abandoned_run_ids: tuple[str, ...]
 
 
+def lock_leases(lease_pks: Iterable[int]) -> None:
+    """Lock leases in the order of their ids, until the caller's transaction ends; one statement."""
+    rows = Lease.objects.select_for_update().filter(pk__in=set(lease_pks)).order_by("pk")
+    list(rows.values_list("pk"))
+
+
 @transaction.atomic
 def renew_lease_by_reconciler(
     lease_pk: int,
@@ -45,9 +56,12 @@ def renew_lease_by_reconciler(
     reason: str,
     correlation_id: str,
     policy_version: str = "",
+    entries: list[Entry] | None = None,
     now: datetime,
 ) -> Lease:
     """Move a held lease's expiry forward for a living operation; its heartbeat stays as it is.
+
+    The audit entry goes to the end of `entries`, when given, for the caller to append.
 
     Raises:
         ValueError: no later than before, or later than the total-life cap.
@@ -64,18 +78,17 @@ def renew_lease_by_reconciler(
     if moved != 1:
         raise _moved(lease)
     lease.expires_at, lease.renewals = new_expires_at, lease.renewals + 1
-    append_one(
-        lease_entry(
-            lease,
-            action="lease.renew",
-            actor=RECONCILER,
-            correlation_id=correlation_id,
-            reason=reason,
-            task_kind=_TASK_KIND,
-            policy_version=policy_version,
-            now=now,
-        )
+    entry = lease_entry(
+        lease,
+        action="lease.renew",
+        actor=RECONCILER,
+        correlation_id=correlation_id,
+        reason=reason,
+        task_kind=_TASK_KIND,
+        policy_version=policy_version,
+        now=now,
     )
+    _record([entry], entries)
     return lease
 
 
@@ -88,9 +101,12 @@ def expire_lease(
     reason: str,
     correlation_id: str,
     policy_version: str = "",
+    entries: list[Entry] | None = None,
     now: datetime,
 ) -> ExpiredLease:
     """End a held lease that has run out; with `abandon_run` also the running runs under it.
+
+    The audit entries go to the end of `entries`, when given, for the caller to append.
 
     Raises:
         ValueError: it has not run out: what was promised to a holder is not taken away.
@@ -120,8 +136,15 @@ def expire_lease(
         policy_version=policy_version,
         now=now,
     )
-    append([entry, *abandoned])
+    _record([entry, *abandoned], entries)
     return ExpiredLease(lease, tuple(one.object_id for one in abandoned))
+
+
+def _record(new: list[Entry], entries: list[Entry] | None) -> None:
+    if entries is None:
+        append(new)
+    else:
+        entries += new
 
 
 def _expected(lease_pk: int, expected_expires_at: datetime) -> Lease:

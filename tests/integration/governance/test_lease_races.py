@@ -7,12 +7,15 @@ from datetime import timedelta
 import pytest
 from django.db import close_old_connections, connection, transaction
 
+from audit.domain.entries import Entry
+from audit.services import append
 from governance.models import Lease, Repository
 from governance.services.leases import (
     LeaseAlreadyHeld,
     LeaseMoved,
     expire_lease,
     heartbeat_lease,
+    lock_leases,
     renew_lease_by_reconciler,
 )
 from tests.conftest import World
@@ -194,6 +197,53 @@ def test_only_one_worker_ends_a_lease(tenant_world: World) -> None:
 
     assert sum(isinstance(one, LeaseMoved) for one in results) == 2
     assert len(trail()) == 1
+
+
+def test_a_batch_of_the_reconciler_and_a_holder_do_not_deadlock(tenant_world: World) -> None:
+    repository = tenant_world.repository
+    leases = [acquire(repository, f"lease-{n}", claim=topic(f"topic-{n}")) for n in range(2)]
+    later = DUE + timedelta(seconds=10)
+    batch_holds_the_first, holder_is_at_work = threading.Event(), threading.Event()
+
+    def batch() -> object:
+        entries: list[Entry] = []
+        with transaction.atomic():
+            lock_leases(lease.pk for lease in leases)
+            for lease in leases:
+                renew_lease_by_reconciler(
+                    lease.pk,
+                    expected_expires_at=EXPIRY,
+                    new_expires_at=EXPIRY + timedelta(seconds=1),
+                    reason="running_run",
+                    correlation_id=CORRELATION_ID,
+                    entries=entries,
+                    now=DUE,
+                )
+                batch_holds_the_first.set()
+                # On PostgreSQL the holder now waits for its row; on SQLite for the whole database.
+                holder_is_at_work.wait(timeout=0.5)
+            append(entries)
+        return entries
+
+    def holder() -> object:
+        assert batch_holds_the_first.wait(timeout=20)
+        return heartbeat_lease(
+            repository,
+            "lease-1",
+            token=token_of("lease-1"),
+            rules=RULES,
+            caller=AGENT,
+            correlation_id=CORRELATION_ID,
+            now=later,
+        )
+
+    entries, kept = at_once(batch, holder)
+
+    assert isinstance(entries, list)
+    assert isinstance(kept, Lease)
+    assert kept.expires_at == later + timedelta(seconds=900)
+    # The heartbeat waited, found a lease that was due again, and renewed it once more.
+    assert trail()[2:] == ["lease.renew lease-0", "lease.renew lease-1", "lease.renew lease-1"]
 
 
 @pytest.mark.postgres
