@@ -71,7 +71,6 @@ class Demo:
         self._manage("migrate", "--verbosity", "0")
         password = secrets.token_urlsafe(9)
         self._make_login(password)
-        token = self._json("api_token", "create", "--name", "demo", "--scope", "admin")["token"]
         host = GitHost(self.var / "host")
         host.start()
         try:
@@ -82,6 +81,9 @@ class Demo:
             self._connect(payments, "github", repository_id=101)
             self._connect(portal, "gitea", repository_id=102)
             self._publish_policy()
+            token = self._json(
+                "api_token", "create", "--name", "demo", "--tenant", "acme", "--scope", "admin"
+            )["token"]
             say("Starting web server and worker")
             self._start_site()
             api = Api(f"http://127.0.0.1:{self.port}", token)
@@ -96,6 +98,8 @@ class Demo:
         scenes = [*pushes(), *leases(), *found_by_sweep()]
         for scene in pushes_of(scenes):
             self._say(f"{scene.repository}: {scene.title}")
+            if scene.prepare is not None:
+                scene.prepare(stage)
             scene.at = _now()
             scene.play(stage)
             self._await(scene, stage.api)
@@ -317,7 +321,9 @@ class Demo:
             check=False,
         )
         if done.returncode != 0:
-            raise SystemExit(f"manage.py {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+            raise SystemExit(
+                f"manage.py {' '.join(arguments)} failed:\n{(done.stderr + done.stdout)[-3000:]}"
+            )
         return done.stdout
 
     def _say(self, text: str) -> None:

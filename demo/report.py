@@ -35,7 +35,7 @@ def row_of(scene: Scene, api: Api) -> dict[str, Any]:
         if decided_at < scene.at:
             continue
         detail = api.get(f"tasks/{task['id']}")
-        decision = detail["evaluations"][-1]["decision"]
+        decision = detail["evaluations"][0]["decision"]
         findings = decision["findings"]
         return {
             "scene": scene.title,

@@ -1,5 +1,6 @@
 """What happens in the organisation: scenes played on real git, each with what must come of it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +22,17 @@ class Expected:
 
 @dataclass(slots=True)
 class Scene:
-    """One thing that happens: `play` does it; `at` is when its push began (monotonic seconds)."""
+    """One thing that happens: `prepare`, if any, leads up to it, `play` does it.
+
+    `at` is when `play` began (Unix seconds).
+    """
 
     title: str
     repository: str
     branch: str
     expected: Expected
     play: Callable[["Stage"], None]
+    prepare: Callable[["Stage"], None] | None = None
     at: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
 
@@ -45,8 +50,16 @@ class Stage:
         self.api.post("runs", repo=repo, branch=branch, run_id=run_id, base_sha=base, actor=actor)
 
     def finish_run(self, repo: str, run_id: str, *, head: str) -> None:
-        """Close a run record with the head that it made."""
-        self.api.post(f"runs/{run_id}/finish", repo=repo, status="succeeded", head_sha=head)
+        """Close a run record with the head that it made, and let its check end.
+
+        Else the check might see the push before the push's own webhook tells of it.
+        """
+        told = self.api.post(f"runs/{run_id}/finish", repo=repo, status="succeeded", head_sha=head)
+        deadline = time.monotonic() + 20
+        while self.api.get("tasks", repo=repo, state="unfinished")["results"]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the check of {run_id} (task {told['task']}) does not end")
+            time.sleep(0.05)
 
 
 POLICY = """\
@@ -130,14 +143,18 @@ def build_portal(clone: Clone) -> None:
     clone.seed()
 
 
-def governed_push(stage: Stage) -> None:
-    """A run makes a change, records it, and pushes it."""
+def governed_run(stage: Stage) -> None:
+    """A run makes a change and records it."""
     clone = stage.payments
     base = clone.head("main")
     stage.start_run("payments", "main", "run-1001", base=base, actor="alice")
     head = clone.commit(Commit("main", "alice", "Add receipts", {"src/receipts.py": "1\n"}, 20))
     stage.finish_run("payments", "run-1001", head=head)
-    clone.push("main", as_user="alice")
+
+
+def governed_push(stage: Stage) -> None:
+    """The run's change is pushed."""
+    stage.payments.push("main", as_user="alice")
 
 
 def ungoverned_fast_forward(stage: Stage) -> None:
@@ -208,6 +225,7 @@ def pushes() -> Sequence[Scene]:
             "main",
             Expected("head_drift", "fast_forward", "", "advance_snapshot", "webhook"),
             governed_push,
+            governed_run,
         ),
         Scene(
             "an ungoverned fast-forward of a protected branch",

@@ -82,6 +82,26 @@ def issue_token(
     return IssuedToken(row=row, clear=clear)
 
 
+@transaction.atomic
+def revoke_token(row: ApiToken, *, actor: Actor, correlation_id: str, now: datetime) -> ApiToken:
+    """End a token at once; one that has ended stays as it was."""
+    if ApiToken.objects.filter(pk=row.pk, revoked_at__isnull=True).update(revoked_at=now):
+        append_one(
+            Entry(
+                tenant=row.tenant.slug if row.tenant else "",
+                at=now,
+                actor=actor,
+                action="api_token.revoke",
+                object_kind="api_token",
+                object_id=str(row.pk),
+                correlation_id=correlation_id,
+                data={"name": row.name, "prefix": row.prefix},
+            )
+        )
+    row.refresh_from_db()
+    return row
+
+
 def caller_of_token(clear: str, *, now: datetime) -> Caller:
     """Return who bears this token.
 
@@ -113,7 +133,7 @@ def caller_of_user(user: AbstractBaseUser | AnonymousUser) -> Caller:
     actor = Actor(ActorKind.USER, user.get_username())
     if getattr(user, "is_superuser", False):
         return Caller(actor=actor, tenants=None, scopes=frozenset(Scope.values))
-    rows = list(Membership.objects.filter(user_id=user.pk).values_list("tenant__slug", "role"))
+    rows = list(Membership.objects.filter(user_id=user.pk or 0).values_list("tenant__slug", "role"))
     scopes = [_ROLE_SCOPES[role] for _, role in rows]
     shared = frozenset.intersection(*scopes) if scopes else frozenset()
     return Caller(actor=actor, tenants=frozenset(slug for slug, _ in rows), scopes=shared)
@@ -125,7 +145,7 @@ def caller_in_tenant(user: AbstractBaseUser | AnonymousUser, tenant: str) -> Cal
     if everywhere.tenants is None:
         return everywhere
     role = (
-        Membership.objects.filter(user_id=user.pk, tenant__slug=tenant)
+        Membership.objects.filter(user_id=user.pk or 0, tenant__slug=tenant)
         .values_list("role", flat=True)
         .first()
     )
