@@ -271,7 +271,7 @@ def _audit_step(entry: HistoryLine) -> TraceStep:
         ended_at=None,
         title=entry.action,
         outcome=entry.outcome,
-        detail=entry.reason or f"{entry.actor} · #{entry.seq}",
+        detail=f"{entry.actor}: {entry.reason}" if entry.reason else f"{entry.actor}, #{entry.seq}",
         tenant=entry.tenant,
         repo=entry.repo,
         branch=entry.branch,

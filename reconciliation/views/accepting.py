@@ -17,9 +17,10 @@ def is_acceptable(branch: Branch) -> bool:
     return branch.observed_head != branch.governed_head or branch.gone_at is not None
 
 
-def accept_form_for(branch: Branch) -> AcceptHeadForm:
-    """Return an empty form that is bound to the head on the screen; empty means a deletion."""
-    return AcceptHeadForm(initial={"expected_head": branch.observed_head or ""})
+def bound_to_head(form: AcceptHeadForm, branch: Branch) -> AcceptHeadForm:
+    """Return the form, bound to the head that is on the screen; empty means a deletion."""
+    form.bind_to(expected_head=branch.observed_head or "")
+    return form
 
 
 def accept_from(form: AcceptHeadForm, branch: Branch, *, caller: Caller, visit: Visit) -> bool:

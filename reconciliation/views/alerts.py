@@ -22,7 +22,7 @@ from reconciliation.services.alerts import (
     snooze_alert,
     unacknowledge_alert,
 )
-from reconciliation.views.accepting import accept_form_for, accept_from, is_acceptable
+from reconciliation.views.accepting import accept_from, is_acceptable
 from reconciliation.views.forms import (
     AcceptHeadForm,
     AcknowledgeForm,
@@ -100,16 +100,17 @@ def _alert(visit: Visit, alert_id: int, *, wrong: ReasonForm | None) -> HttpResp
     tenant = seen.alert.repository.tenant.slug
     is_over = seen.alert.state == AlertState.RESOLVED
     forms: dict[str, ReasonForm] = {
-        "acknowledge": AcknowledgeForm(initial={"expected_state_digest": seen.alert.state_digest}),
+        "acknowledge": AcknowledgeForm(),
         "snooze": SnoozeForm(),
         "reopen": ReopenForm(),
+        "accept": AcceptHeadForm(),
     }
+    failed = next((name for name, form in forms.items() if type(form) is type(wrong)), "")
+    if wrong is not None:
+        forms[failed] = wrong
+    forms["acknowledge"].bind_to(expected_state_digest=seen.alert.state_digest)
     if seen.branch is not None:
-        forms["accept"] = accept_form_for(seen.branch)
-    failed = ""
-    for name, form in forms.items():
-        if type(wrong) is type(form) and wrong is not None:
-            forms[name], failed = wrong, name
+        forms["accept"].bind_to(expected_head=seen.branch.observed_head or "")
     return visit.page(
         "alert.html",
         status=400 if wrong is not None else 200,
@@ -121,6 +122,8 @@ def _alert(visit: Visit, alert_id: int, *, wrong: ReasonForm | None) -> HttpResp
         and visit.may("admin", tenant=tenant),
         forms=forms,
         failed=failed,
+        # A form that is not offered any more cannot show why it was refused.
+        refusals=wrong.non_field_errors() if wrong is not None and is_over else (),
     )
 
 

@@ -36,6 +36,15 @@ class ReasonForm(forms.Form):
         # Several forms stand on one page: ids must not repeat.
         self.auto_id = f"{type(self).__name__.lower()}_%s"
 
+    def bind_to(self, **seen: str) -> None:
+        """Bind the form to what is on the screen now; what the person typed stays.
+
+        A form that was refused because the state moved would else be refused for ever.
+        """
+        if self.is_bound:
+            self.data = {**self.data.dict(), **seen}  # type: ignore[attr-defined]  # a QueryDict
+        self.initial.update(seen)
+
 
 class AcknowledgeForm(ReasonForm):
     """An acknowledgement of exactly the state that was on the screen."""

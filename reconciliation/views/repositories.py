@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST, require_safe
 from governance.selectors.visible import NotVisible, visible_branches
 from reconciliation.selectors.branches import branch_list, branch_page
 from reconciliation.selectors.repositories import repository_list, repository_page
-from reconciliation.views.accepting import accept_form_for, accept_from, is_acceptable
+from reconciliation.views.accepting import accept_from, bound_to_head, is_acceptable
 from reconciliation.views.forms import AcceptHeadForm
 from reconciliation.views.visit import Visit, for_people
 
@@ -83,7 +83,7 @@ def _branch(
         status=400 if form is not None else 200,
         seen=seen,
         can_accept=can_accept,
-        accept_form=form or accept_form_for(row),
+        accept_form=bound_to_head(form or AcceptHeadForm(), row),
     )
 
 
