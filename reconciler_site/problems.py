@@ -52,7 +52,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return None
     code, detail, errors = _describe(error)
     headers = dict(response.headers)
-    body = problem_body(response.status_code, code, detail, errors=errors)
+    body = problem_body(
+        response.status_code, code, detail, errors=errors, extra=getattr(error, "members", None)
+    )
     answer = Response(body, status=response.status_code, content_type=PROBLEM_JSON)
     for name in ("WWW-Authenticate", "Retry-After", "Allow"):
         if name in headers:

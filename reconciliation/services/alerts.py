@@ -8,7 +8,7 @@ from django.db import transaction
 
 from audit.domain.caller import Caller
 from audit.domain.entries import Entry
-from audit.services import append, append_one
+from audit.services import append_one
 from governance.services.policies import load_policies
 from reconciliation.domain.findings import AlertAct
 from reconciliation.models import Alert, AlertState, Finding
@@ -36,13 +36,16 @@ def perform_alert_acts(
     ladder: Sequence[tuple[str, int]],
     entry: Entry,
     now: datetime,
-) -> None:
-    """Carry out what the divergence check decided; `entry` is the model of the audit entries.
+) -> list[Entry]:
+    """Carry out what the divergence check decided and return the audit entries to append.
+
+    `entry` is the model of those. Appending is the caller's last step: a person who acknowledges
+    locks the alert before the chain's head, and so must we.
 
     Each act is guarded by the state that it starts from; one that was overtaken changes nothing.
     """
     if not acts:
-        return
+        return []
     findings = {
         row.fingerprint: row
         for row in Finding.objects.filter(fingerprint__in=[act.fingerprint for act in acts])
@@ -53,7 +56,7 @@ def perform_alert_acts(
         alert_id = _perform(act, finding, ladder, correlation_id=correlation_id, now=now)
         if alert_id is not None and act.act != "update":
             entries.append(_entry_like(entry, act, alert_id, finding))
-    append(entries)
+    return entries
 
 
 def _perform(

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from audit.domain.canonical import sha256_of
 from audit.domain.entries import RECONCILER, Entry
-from audit.services import append_one
+from audit.services import append, append_one
 from audit.setwise import insert_rows
 from governance.selectors.branch_facts import RepositoryRow
 from governance.services.policies import load_policies
@@ -92,7 +92,6 @@ def report_trouble(
             [tuple(row[name] for name in FINDING_COLUMNS)],
             on_conflict=FINDING_UPSERT,
         )
-        _record(source, "finding.open", f"{stable_class}: {reason}", correlation_id, now)
         digest = sha256_of([None, None, [rule]])
         policy = load_policies([place.id]).for_branch(place.id, "")
         ladder = [(step.role, step.after_seconds) for step in policy.alerts.escalation]
@@ -107,6 +106,7 @@ def report_trouble(
             correlation_id,
             now,
         )
+        _record(source, "finding.open", f"{stable_class}: {reason}", correlation_id, now)
 
 
 def resolve_trouble(source: LiveSource, *, correlation_id: str, now: datetime) -> None:
@@ -127,10 +127,10 @@ def resolve_trouble(source: LiveSource, *, correlation_id: str, now: datetime) -
             resolution="a delivery verified",
         )
         if resolved:
-            _record(source, "finding.resolve", "a delivery verified", correlation_id, now)
             fingerprint = _fingerprint(source, source.repository, SIGNATURE_REFUSED)
             act = AlertAct("resolve", fingerprint, reason="a delivery verified")
             _act(source, [act], [], correlation_id, now)
+            _record(source, "finding.resolve", "a delivery verified", correlation_id, now)
 
 
 def _act(
@@ -141,12 +141,14 @@ def _act(
     now: datetime,
 ) -> None:
     # At once and without a task: a request that was refused must never become work.
-    perform_alert_acts(
-        acts,
-        correlation_id=correlation_id,
-        ladder=ladder,
-        entry=_entry(source, "alert", "", correlation_id, now),
-        now=now,
+    append(
+        perform_alert_acts(
+            acts,
+            correlation_id=correlation_id,
+            ladder=ladder,
+            entry=_entry(source, "alert", "", correlation_id, now),
+            now=now,
+        )
     )
 
 

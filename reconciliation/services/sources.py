@@ -79,7 +79,7 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
             if secret.expires_at is not None and secret.expires_at <= now
         ),
         in_trouble=Finding.objects.filter(
-            repository_id=row.repository_id,
+            repository_id=row.repository_id or 0,
             branch="",
             check_kind="webhook_source",
             stable_class="signature_refused",

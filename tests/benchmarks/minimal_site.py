@@ -55,6 +55,9 @@ class Delivery(models.Model):
         app_label = "bench"
         db_table = "bench_delivery"
 
+    def __str__(self) -> str:
+        return self.delivery_id
+
 
 class Task(models.Model):
     """A piece of work."""
@@ -68,6 +71,9 @@ class Task(models.Model):
     class Meta:
         app_label = "bench"
         db_table = "bench_task"
+
+    def __str__(self) -> str:
+        return self.subject
 
 
 def make_tables() -> None:
@@ -90,13 +96,13 @@ def by_orm(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=401)
     now = timezone.now()
     with transaction.atomic():
-        delivery = Delivery.objects.create(
+        delivery = Delivery._default_manager.create(
             delivery_id=request.headers["X-GitHub-Delivery"],
             event=request.headers["X-GitHub-Event"],
             body=zlib.compress(body, 1),
             received_at=now,
         )
-        Task.objects.create(
+        Task._default_manager.create(
             delivery=delivery, kind="push", subject="push", state="queued", run_after=now
         )
     return HttpResponse(status=202)

@@ -44,7 +44,8 @@ def main() -> int:
         _serve(options.server, "tests.benchmarks.minimal_site:application", theirs),
     ]
     try:
-        _wait_for(ours), _wait_for(theirs)
+        for port in (ours, theirs):
+            _wait_for(port)
         results = _measure(ours, theirs, path, secret, pairs=options.pairs)
     finally:
         for server in servers:

@@ -108,10 +108,10 @@ def _apply_by_kind(
     if drifts := by_kind.get(TaskKind.HEAD_DRIFT):
         _advance(drifts, effects, now=now)
     if leases := by_kind.get(TaskKind.LEASE_RENEWAL):
-        overtaken = apply_leases(leases, now=now)
+        overtaken = apply_leases(leases, effects, now=now)
     for one in by_kind.get(TaskKind.DIVERGENCE_ALERT, ()):
         ladder = one.gathered.policy.alerts.escalation
-        perform_alert_acts(
+        effects.entries += perform_alert_acts(
             one.decision.alert_acts,
             correlation_id=one.task.correlation_id,
             ladder=[(step.role, step.after_seconds) for step in ladder],

@@ -1,9 +1,10 @@
 """Observes how heads relate: ancestry, changed paths, who committed; from one mirror."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from reconciliation.remotes.base import Relation, Remote, RemoteTarget
+from reconciliation.services.observe.equivalence import holds_the_same_change
 
 PATH_LIMIT = 2000
 
@@ -72,8 +73,12 @@ def standing_of(
     *,
     default_branch: str,
     default_head: str | None,
+    idle: Set[str],
 ) -> dict[str, Standing]:
-    """Relate branch heads to the default branch: merged by ancestry, and how far behind."""
+    """Relate branch heads to the default branch: merged how, and how far behind.
+
+    Equivalence of the change costs trees of many commits: it is asked for `idle` branches only.
+    """
     if not heads or default_head is None:
         return {}
     remote.sync(target, {default_branch: default_head, **dict(sorted(heads.items()))})
@@ -82,6 +87,12 @@ def standing_of(
     found = {}
     for name, pair in sorted(pairs.items()):
         comparison = relations[pair]
-        merged = comparison.relation in {Relation.SAME, Relation.ANCESTOR}
-        found[name] = Standing("ancestry" if merged else "", comparison.ahead)
+        merged_by = ""
+        if comparison.relation in {Relation.SAME, Relation.ANCESTOR}:
+            merged_by = "ancestry"
+        elif name in idle and holds_the_same_change(
+            remote, target, head=pair[0], target_head=default_head, comparison=comparison
+        ):
+            merged_by = "equivalence"
+        found[name] = Standing(merged_by, comparison.ahead)
     return found

@@ -163,6 +163,13 @@ def observe_stale_branch(
                 heads,
                 default_branch=repository.default_branch,
                 default_head=default.observed_head if default else None,
+                idle={
+                    key[1]
+                    for key in tasks_there
+                    if (active_at := rows[key].last_activity_at) is not None
+                    and now - active_at
+                    >= timedelta(days=policies.for_branch(*key).stale_branch.idle_days)
+                },
             )
         except RemoteError as error:
             batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
