@@ -185,6 +185,8 @@ MIRROR_ROOT = VAR_DIR / "mirrors"
 # Local paths are refused as clone URLs unless they lie below one of these.
 ALLOWED_LOCAL_REMOTE_ROOTS: list[str] = env.list("RECONCILER_ALLOWED_LOCAL_ROOTS", [])
 ALLOW_INSECURE_HTTP_REMOTES = env.bool("RECONCILER_ALLOW_INSECURE_HTTP", False)
+# Servers without partial fetch give no history unless whole files may be brought into the mirror.
+ALLOW_UNFILTERED_FETCHES = env.bool("RECONCILER_ALLOW_UNFILTERED_FETCHES", False)
 BLOCK_PRIVATE_REMOTES = env.bool("RECONCILER_BLOCK_PRIVATE_REMOTES", False)
 PUBLIC_URL = env.str("RECONCILER_PUBLIC_URL", "http://127.0.0.1:8000")
 

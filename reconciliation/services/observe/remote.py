@@ -30,6 +30,7 @@ def configured_remote() -> Remote:
         allowed_local_roots=tuple(Path(root) for root in settings.ALLOWED_LOCAL_REMOTE_ROOTS),
         allow_insecure_http=settings.ALLOW_INSECURE_HTTP_REMOTES,
         block_private_addresses=settings.BLOCK_PRIVATE_REMOTES,
+        allow_unfiltered_fetches=settings.ALLOW_UNFILTERED_FETCHES,
     )
 
 
