@@ -8,6 +8,7 @@ from reconciliation.models.delivery import (
     WebhookSource,
 )
 from reconciliation.models.finding import Alert, AlertState, Finding, FindingState, Severity
+from reconciliation.models.measure import MeasuredTotal, MeasuredUpTo
 from reconciliation.models.sweep import Heartbeat, RepositoryWatch, Sweep, SweepTrigger
 from reconciliation.models.task import (
     AttemptOutcome,
@@ -28,6 +29,8 @@ __all__ = [
     "Finding",
     "FindingState",
     "Heartbeat",
+    "MeasuredTotal",
+    "MeasuredUpTo",
     "Origin",
     "ReconciliationTask",
     "RepositoryWatch",

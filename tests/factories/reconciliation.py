@@ -1,4 +1,4 @@
-"""Makes valid rows of the reconciliation app for tests; every instant is NOON unless told otherwise.
+"""Makes valid rows of the reconciliation app for tests; every instant is NOON unless told."""
 
 Write `TaskFactory.create(repository=api)`: the place is taken from the repository.
 """
@@ -94,9 +94,9 @@ class TaskFactory(RowFactory[ReconciliationTask]):
     created_at = NOON
     started_at = LazyAttribute(lambda row: None if row.state == "queued" else row.created_at)
     completed_at = LazyAttribute(
-        lambda row: None
-        if row.state in ("queued", "running")
-        else row.created_at + timedelta(seconds=2)
+        lambda row: (
+            None if row.state in ("queued", "running") else row.created_at + timedelta(seconds=2)
+        )
     )
     claim_expires_at = LazyAttribute(
         lambda row: row.created_at + timedelta(minutes=1) if row.state == "running" else None
