@@ -55,7 +55,9 @@ class Queue:
         row = RepositoryFactory.create(
             tenant=TenantFactory.create(slug=tenant), slug=slug, observed_at=self.clock.now
         )
-        RepositoryWatch.objects.create(repository=row, next_due_at=self.clock.now)
+        RepositoryWatch.objects.create(
+            repository=row, next_due_at=self.clock.now + timedelta(hours=1)
+        )
         Branch.objects.bulk_create(
             Branch(
                 repository=row,
