@@ -52,3 +52,8 @@ def announcement_subject(moves: list[tuple[str, str | None, str | None]]) -> str
 def is_null_id(oid: str) -> bool:
     """Return whether an object id is git's "nothing here": 40 zeros, or 64 in SHA-256."""
     return oid in NULL_IDS
+
+
+def is_absent(head: str | None) -> bool:
+    """Return whether a head stands for "nothing here": None, empty, or a null id."""
+    return not head or is_null_id(head)

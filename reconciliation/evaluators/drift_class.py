@@ -7,7 +7,7 @@ A pure function of the two heads and their ancestry. What cannot be told is `unk
 from dataclasses import replace
 
 from reconciliation.domain.facts import HeadFacts
-from reconciliation.domain.identity import is_null_id
+from reconciliation.domain.identity import is_absent
 
 # No `same`: it contradicts heads that differ, and what cannot be told is never in sync.
 CLASS_OF_RELATION = {
@@ -41,7 +41,7 @@ def kind_of_change(facts: HeadFacts, drift_class: str) -> str:
 def without_null_ids(facts: HeadFacts) -> HeadFacts:
     """Return the facts with git's "nothing here" (40 or 64 zeros) as None."""
     heads = (facts.governed_head, facts.observed_head)
-    governed, observed = (None if not head or is_null_id(head) else head for head in heads)
+    governed, observed = (None if is_absent(head) else head for head in heads)
     if (governed, observed) == heads:
         return facts
     return replace(facts, governed_head=governed, observed_head=observed)

@@ -10,17 +10,33 @@ from datetime import datetime
 from governance.domain.policy import Mode, Policy, matching
 from reconciliation.domain.facts import StaleFacts
 from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
-from reconciliation.evaluators.wording import retirement_wording
+from reconciliation.evaluators.wording import retirement_wording, sync_command
+
+NEVER_BEHIND = frozenset(
+    {
+        "default_branch",
+        "default_branch_unknown",
+        "gone",
+        "keep_list",
+        "merge_queue",
+        "protected_branch",
+    }
+)
+"""Exemptions under which a branch is not even asked to follow the default branch."""
 
 
 def exemption(facts: StaleFacts, policy: Policy) -> str:  # noqa: C901 - reads like a table
     """Return the first reason to keep the branch, or the empty string."""
     branch = facts.place.branch
-    if facts.observed_head is None:
+    if is_absent(facts.observed_head):
         return "gone"
     if branch == facts.default_branch or facts.branch_class == "default":
         return "default_branch"
+    # Any branch may be the default one then: HEAD is detached, or was never read.
+    if not facts.default_branch or not branch:
+        return "default_branch_unknown"
     if facts.branch_class == "protected":
         return "protected_branch"
     if branch.startswith("gh-readonly-queue/"):
@@ -43,8 +59,9 @@ def exemption(facts: StaleFacts, policy: Policy) -> str:  # noqa: C901 - reads l
 def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> Decision:
     """Return `exempt`, `active`, `notice` or `recommend_retirement`.
 
-    Idle means `idle_days` without activity; the recommendation comes after `notice_days` more.
-    A branch in use that lies too far behind the default branch gets a `stale_base` finding.
+    Idle means at least `idle_days` (whole days) without activity; the recommendation comes after
+    `notice_days` more. A branch in use that lies too far behind the default branch gets a
+    `stale_base` finding.
     """
     rules = policy.stale_branch
     if rules.mode is Mode.OFF:
@@ -75,7 +92,8 @@ def _decide(
     live = heard(hits, policy, mode)
     if not live:
         return Decision("off", stable_class, clean=True, reason="every rule that applies is off")
-    words = retirement_wording(facts, idle_days=idle_days, merged=bool(facts.merged_by))
+    notice_days = policy.stale_branch.idle_days + policy.stale_branch.notice_days - idle_days
+    words = retirement_wording(facts, idle_days=idle_days, notice_days=max(0, notice_days))
     merged = [one.number for one in facts.pull_requests_from if one.state == "merged"]
     draft = FindingDraft(
         stable_class=stable_class,
@@ -99,14 +117,7 @@ def _decide(
 
 def _with_stale_base(facts: StaleFacts, policy: Policy, decision: str, reason: str) -> Decision:
     behind, limit = facts.behind_default, policy.stale_branch.stale_base_commits
-    in_use = bool(
-        facts.leases
-        or facts.running_runs
-        or [one for one in facts.pull_requests_from if one.state == "open"]
-        or facts.branch_class == "governed"
-    )
-    never = reason in {"gone", "default_branch", "protected_branch", "merge_queue", "keep_list"}
-    if never or not in_use or behind is None or behind <= limit:
+    if reason in NEVER_BEHIND or not _is_in_use(facts) or behind is None or behind <= limit:
         return Decision(decision, "active", clean=True, reason=reason)
     inputs = (("behind", str(behind)), ("limit", str(limit)))
     live = heard(
@@ -122,11 +133,21 @@ def _with_stale_base(facts: StaleFacts, policy: Policy, decision: str, reason: s
         rule_hits=live,
         summary=f"{branch} lacks {behind} commits of {facts.default_branch}.",
         recommendation=f"Bring {facts.default_branch} into it before work goes on.",
-        command=f"git fetch origin && git rebase origin/{facts.default_branch}",
+        command=sync_command(facts.default_branch),
         expected=(("behind_at_most", str(limit)),),
         actual=(("behind_default", str(behind)), ("head_sha", facts.observed_head or "")),
     )
     return Decision("sync_base", "stale_base", clean=False, findings=(draft,), reason=reason)
+
+
+def _is_in_use(facts: StaleFacts) -> bool:
+    """Return whether work goes on there. A governed branch that is merged is done with."""
+    return bool(
+        facts.leases
+        or facts.running_runs
+        or [one for one in facts.pull_requests_from if one.state == "open"]
+        or (facts.branch_class == "governed" and not facts.merged_by)
+    )
 
 
 def _idle_days(facts: StaleFacts, now: datetime) -> int:

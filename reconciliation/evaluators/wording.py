@@ -20,8 +20,29 @@ def short(sha: str | None) -> str:
     return sha[:10] if sha else "nothing"
 
 
-def head_drift_wording(facts: HeadFacts, drift_class: str) -> Wording:
-    """Return the wording of a drift class."""
+def head_drift_wording(
+    facts: HeadFacts, drift_class: str, *, is_covered: bool = False, is_planned: bool = False
+) -> Wording:
+    """Return the wording of a drift class; `is_covered` when run records do cover the change."""
+    if is_covered:
+        return _covered_wording(facts)
+    words = _wording_of_class(facts, drift_class)
+    if is_planned:
+        return Wording(
+            words.summary, "It was planned: look at the new head and accept it.", words.command
+        )
+    return words
+
+
+def _covered_wording(facts: HeadFacts) -> Wording:
+    return Wording(
+        f"{facts.place.branch} moved from {short(facts.governed_head)} to"
+        f" {short(facts.observed_head)} as run records say, but a lease stood against it.",
+        "Ask the holder of the lease, then accept this head or restore the governed one.",
+    )
+
+
+def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
     branch, governed, observed = (
         facts.place.branch,
         short(facts.governed_head),
@@ -84,19 +105,26 @@ def head_drift_wording(facts: HeadFacts, drift_class: str) -> Wording:
     )
 
 
-def retirement_wording(facts: StaleFacts, *, idle_days: int, merged: bool) -> Wording:
-    """Return the wording of a recommendation to retire a branch."""
+def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -> Wording:
+    """Return the wording of a stale branch; `notice_days` are left before it may be retired."""
     branch, head = facts.place.branch, facts.observed_head or ""
     how = {
         "pull_request": "its pull request is merged",
         "ancestry": "all of its commits are in the default branch",
         "equivalence": "the default branch holds the same change",
-    }.get(facts.merged_by, "its commits are nowhere else")
+    }.get(facts.merged_by, "no merge of it is known")
+    summary = f"{branch} has been idle for {idle_days} days and {how}."
+    if notice_days:
+        return Wording(
+            summary,
+            f"Push to it, open a pull request or put it on the keep-list if it is still needed; in"
+            f" {notice_days} day{_s(notice_days)} its retirement will be recommended.",
+        )
     return Wording(
-        f"{branch} has been idle for {idle_days} days and {how}.",
+        summary,
         (
             "Retire it; nothing is lost."
-            if merged
+            if facts.merged_by
             else "Ask its author; retire it only when its commits are not needed."
         )
         + f" Restore it any time with: {_command('push', 'origin', f'{head}:refs/heads/{branch}')}",
@@ -108,6 +136,11 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, merged: bool) -> Wo
             f"refs/heads/{branch}",
         ),
     )
+
+
+def sync_command(default_branch: str) -> str:
+    """Return how to bring the default branch into the branch one is on."""
+    return f"{_command('fetch', 'origin')} && {_command('rebase', f'origin/{default_branch}')}"
 
 
 def _command(*arguments: str) -> str:

@@ -56,7 +56,7 @@ def place(branch: str) -> Place:
 
 def run(base: str, head: str, run_id: str = "run-1", **values: Any) -> RunFact:
     """Return a run that succeeded from `base` to `head`."""
-    known = {
+    known: dict[str, Any] = {
         "status": "succeeded",
         "actor": "alice",
         "lease_id": "",

@@ -1,10 +1,11 @@
 """Who wrote while somebody else held the branch: holders, strangers, unknown pushers, paths."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from reconciliation.domain.facts import ChangedPaths, HeadFacts, LeaseFact
+from reconciliation.domain.facts import ChangedPaths, HeadFacts, LeaseFact, RunFact
 from reconciliation.domain.findings import Decision, FindingDraft
 from reconciliation.evaluators.head_drift import evaluate_head_drift
 from tests.unit.evaluators.facts import (
@@ -141,7 +142,7 @@ def test_a_record_of_the_strangers_own_does_not_excuse_pushing_against_a_lease()
 )
 @pytest.mark.parametrize("pusher", ["bob", "deploy-bot", ""])
 def test_a_run_under_the_lease_is_the_holders_whoever_pushed_it(
-    pusher: str, its_run: object
+    pusher: str, its_run: RunFact
 ) -> None:
     held = replace(COVERED, leases=(lease(run_id="run-of-lease"),), pusher=pusher)
 
@@ -174,7 +175,7 @@ def test_a_policy_that_silences_the_rule_lets_the_record_count() -> None:
 # --- two leases -----------------------------------------------------------------------------------
 
 
-def pair(one: dict[str, object], other: dict[str, object]) -> tuple[LeaseFact, LeaseFact]:
+def pair(one: dict[str, Any], other: dict[str, Any]) -> tuple[LeaseFact, LeaseFact]:
     return lease("lease-1", **one), lease("lease-2", **other)
 
 
@@ -198,7 +199,7 @@ def pair(one: dict[str, object], other: dict[str, object]) -> tuple[LeaseFact, L
     ],
 )
 def test_two_live_leases_over_one_place_are_a_high_risk_even_for_a_holder(
-    one: dict[str, object], other: dict[str, object], collide: bool
+    one: dict[str, Any], other: dict[str, Any], collide: bool
 ) -> None:
     facts = head_facts(pusher="alice", leases=pair(one, other))
 
@@ -335,9 +336,13 @@ def test_without_patterns_unknown_paths_are_nobodys_business() -> None:
     assert rules_of(head_facts(changed=touched(known=False))) == ["drift.ungoverned_other"]
 
 
-@pytest.mark.parametrize("missing", ["governed_head", "observed_head"])
-def test_a_head_that_is_missing_changes_no_paths(missing: str) -> None:
-    facts = replace(head_facts("", changed=touched(known=False)), **{missing: None})
+@pytest.mark.parametrize(("governed", "observed"), [(None, B), (A, None)])
+def test_a_head_that_is_missing_changes_no_paths(
+    governed: str | None, observed: str | None
+) -> None:
+    facts = head_facts(
+        "", changed=touched(known=False), governed_head=governed, observed_head=observed
+    )
 
     rules = [
         hit.rule

@@ -169,7 +169,7 @@ def test_an_unmapped_relation_is_for_review_and_never_info(relation: str) -> Non
     finding = finding_of(head_facts(relation), silenced)
 
     assert finding.stable_class == "unknown"
-    assert ("review.unmapped", MEDIUM) == (finding.rule_hits[0].rule, finding.severity)
+    assert (finding.rule_hits[0].rule, finding.severity) == ("review.unmapped", MEDIUM)
     assert ("relation", relation) in finding.rule_hits[0].inputs
 
 
