@@ -8,19 +8,25 @@ from datetime import datetime, timedelta
 from governance.domain.policy import Mode, Policy, follows_naming
 from reconciliation.domain.facts import MissingRunFacts, PullRequestFact
 from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+from reconciliation.evaluators.work_in_flight import in_flight
+
+GOVERNED_BASES = frozenset({"default", "protected", "governed"})
 
 Activity = tuple[str, str]
 """What shows governance, and its reference: `("lease", "lease_a")`."""
 
 
 def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activity, ...]:
-    """Return every sign that the branch is under governance, sorted."""
+    """Return every sign that the branch is under governance, sorted.
+
+    Pull requests count for the branch they come from: one onto this branch says nothing of the
+    commits that are on it already.
+    """
     required = set(policy.changes.required_gates)
     labels = set(policy.changes.governance_labels)
-    governed_bases = {
-        name for name, kind in facts.base_classes if kind in {"default", "protected", "governed"}
-    }
+    governed_bases = _governed_bases(facts)
     signs: set[Activity] = {("lease", lease.lease_id) for lease in facts.leases}
     signs |= {
         ("gate", gate.context)
@@ -29,7 +35,7 @@ def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activit
     }
     if follows_naming(policy.branches.naming, facts.place.branch):
         signs.add(("branch_naming", policy.branches.naming))
-    for request in facts.pull_requests:
+    for request in _requests_from(facts):
         if request.state == "closed":
             continue
         signs |= {("label", label) for label in request.labels if label in labels}
@@ -39,50 +45,69 @@ def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activit
 
 
 def evaluate_missing_run(facts: MissingRunFacts, policy: Policy, now: datetime) -> Decision:
-    """Return `not_governed`, `recorded`, `grace` or `missing`.
+    """Return `not_governed`, `recorded`, `grace`, `running` or `missing`.
 
     The record of a head may still be in flight for `grace_seconds` after the head was seen. A run
-    that is still running on the branch counts as in flight for as long as it runs.
+    that is still running on the branch counts as in flight for as long as its heartbeats say that
+    it lives; a merge waits for no run.
     """
     rules = policy.missing_run
     if rules.mode is Mode.OFF:
         return Decision("off", "off", clean=True, reason="missing_run is off")
     merged = _merged_without_run(facts)
-    head_is_recorded = facts.observed_head is None or _is_recorded(facts, facts.observed_head)
+    head_is_recorded = _is_recorded(facts, facts.observed_head)
     activity = governance_activity(facts, policy)
     if not merged and (head_is_recorded or not activity):
         decision = "recorded" if activity else "not_governed"
         return Decision(decision, decision, clean=True)
-    if not merged and any(run.status == "running" for run in facts.runs):
-        return Decision("running", "recorded", clean=True, reason="a run is still running")
     until = facts.head_changed_at + timedelta(seconds=rules.grace_seconds)
     if now < until:
         return Decision("grace", "grace", clean=False, defer_until=until)
+    run = None if merged else in_flight(facts.runs, policy)
+    if run is not None and now < run.alive_until:
+        reason = f"run {run.run_id} is still running"
+        return Decision("running", "grace", clean=False, defer_until=run.alive_until, reason=reason)
     drafts = []
     if activity and not head_is_recorded:
         drafts.append(_head_finding(facts, activity, policy))
-    drafts += [_merge_finding(facts, request, policy) for request in merged[:1]]
+    if merged:
+        drafts.append(_merge_finding(facts, merged, policy))
     live = tuple(draft for draft in drafts if draft is not None)
     if not live:
         return Decision("off", "missing", clean=True, reason="every rule that applies is off")
     return Decision("missing", live[0].stable_class, clean=False, findings=live)
 
 
-def _is_recorded(facts: MissingRunFacts, sha: str) -> bool:
-    return any(run.head_sha == sha and run.status == "succeeded" for run in facts.runs)
+def _is_recorded(facts: MissingRunFacts, sha: str | None) -> bool:
+    """Return whether a run ended there; where nothing is, nothing needs a record."""
+    return is_absent(sha) or _has_run(facts, sha)
+
+
+def _has_run(facts: MissingRunFacts, sha: str | None) -> bool:
+    return not is_absent(sha) and any(
+        run.head_sha == sha and run.status == "succeeded" for run in facts.runs
+    )
+
+
+def _governed_bases(facts: MissingRunFacts) -> set[str]:
+    return {name for name, kind in facts.base_classes if kind in GOVERNED_BASES}
+
+
+def _requests_from(facts: MissingRunFacts) -> list[PullRequestFact]:
+    branch = facts.place.branch
+    return [one for one in facts.pull_requests if one.head_branch == branch and not one.from_fork]
 
 
 def _merged_without_run(facts: MissingRunFacts) -> list[PullRequestFact]:
-    governed = {name for name, kind in facts.base_classes if kind in {"default", "protected"}}
+    governed = _governed_bases(facts)
     return sorted(
         (
             request
-            for request in facts.pull_requests
+            for request in _requests_from(facts)
             if request.state == "merged"
-            and request.head_branch == facts.place.branch
             and request.base_branch in governed
-            and not _is_recorded(facts, request.head_sha)
-            and not _is_recorded(facts, request.merge_sha)
+            and not _has_run(facts, request.head_sha)
+            and not _has_run(facts, request.merge_sha)
         ),
         key=lambda request: request.number,
     )
@@ -101,8 +126,8 @@ def _head_finding(
         policy,
         hits,
         stable_class="missing_for_head",
-        summary=f"{facts.place.branch} is under governance ({shown}), but no run record has its"
-        f" head {head[:10]}.",
+        summary=f"{facts.place.branch} is under governance ({shown}), but no run that succeeded"
+        f" ends at its head {head[:10]}.",
         recommendation="Import or repeat the run that produced this head; if there was none, review"
         " the change as ungoverned.",
         actual=(("observed_head", head), ("activity", shown)),
@@ -110,12 +135,13 @@ def _head_finding(
 
 
 def _merge_finding(
-    facts: MissingRunFacts, request: PullRequestFact, policy: Policy
+    facts: MissingRunFacts, merged: list[PullRequestFact], policy: Policy
 ) -> FindingDraft | None:
-    inputs = (("pull_request", f"#{request.number}"), ("onto", request.base_branch))
+    numbers = ", ".join(f"#{request.number}" for request in merged)
+    onto = ", ".join(sorted({request.base_branch for request in merged}))
+    inputs = (("pull_request", numbers), ("onto", onto))
     hits = [hit("run.missing_for_merge", policy, inputs=inputs)]
-    passed = {gate.context for gate in facts.gates if gate.state == "success"}
-    lacking = sorted(set(policy.changes.required_gates) - passed)
+    lacking = sorted({gate for one in merged for gate in _gates_not_passed(facts, one, policy)})
     if lacking:
         hits.append(hit("run.gates_missing", policy, inputs=(("gates", ", ".join(lacking)),)))
     return _draft(
@@ -123,10 +149,24 @@ def _merge_finding(
         policy,
         hits,
         stable_class="merged_without_run",
-        summary=f"#{request.number} was merged onto {request.base_branch} without a run record.",
+        summary=f"{numbers} {'was' if len(merged) == 1 else 'were'} merged onto {onto} without a"
+        " run record.",
         recommendation="Review the merge after the fact and record a run for it.",
-        actual=(("merge_sha", request.merge_sha), ("head_sha", request.head_sha)),
+        actual=(
+            ("merge_sha", ", ".join(request.merge_sha for request in merged)),
+            ("head_sha", ", ".join(request.head_sha for request in merged)),
+        ),
     )
+
+
+def _gates_not_passed(facts: MissingRunFacts, request: PullRequestFact, policy: Policy) -> set[str]:
+    """Return the required gates without a success at what was merged: another head's is none."""
+    passed = {
+        gate.context
+        for gate in facts.gates
+        if gate.state == "success" and gate.sha in {request.head_sha, request.merge_sha}
+    }
+    return set(policy.changes.required_gates) - passed
 
 
 def _draft(
