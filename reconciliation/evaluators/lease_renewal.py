@@ -6,6 +6,7 @@ Source: specification, "Renew expiring SCCL leases for active operations".
 
 from datetime import datetime, timedelta
 
+from governance.domain.leases import is_over, renew_after, renewed_expiry
 from governance.domain.policy import Mode, Policy
 from reconciliation.domain.facts import LeaseRenewalFacts
 from reconciliation.domain.findings import Decision, FindingDraft
@@ -15,33 +16,39 @@ from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
 def proof_of_life(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> str:
     """Return what proves that the holder is alive: `heartbeat`, `running_run` or nothing.
 
-    A running run proves life by its own heartbeat; a run that stopped sending any is dead.
+    A running run proves life by its own heartbeat; a run that stopped sending any is dead. The
+    lease's own heartbeat proves it whatever became of its run: the holder may be at the next one.
     """
     since = now - timedelta(seconds=policy.lease.heartbeat_seconds)
     if facts.run_status == "running" and (facts.run_last_heartbeat_at or since) > since:
         return "running_run"
-    if facts.run_status in {"", "running"} and facts.last_heartbeat_at > since:
-        return "heartbeat"
-    return ""
+    return "heartbeat" if facts.last_heartbeat_at > since else ""
 
 
 def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> Decision:
     """Return `ended`, `wait`, `renew`, `expire` or `expire_at_cap`.
 
     A lease is due when at most 1/n of its TTL is left. It is renewed by a full TTL, never beyond
-    its total-life cap. Without proof of life it is left alone until it expires, then ended.
+    its total-life cap; also late, while nobody has ended it: a living operation must not lose its
+    lease to a reconciler that was down. Without proof of life it is left alone until it expires,
+    then ended: at `expires_at` itself it has expired.
     """
     if facts.state != "held":
         return Decision("ended", facts.state, clean=True, reason="the lease has already ended")
-    ttl = timedelta(seconds=facts.ttl_seconds)
-    left = facts.expires_at - now
-    if left > ttl / policy.lease.renew_at_ttl_fraction:
-        return Decision("wait", "held", clean=True, reason="not yet due")
+    due_at = renew_after(
+        facts.expires_at,
+        ttl_seconds=facts.ttl_seconds,
+        renew_at_ttl_fraction=policy.lease.renew_at_ttl_fraction,
+    )
+    if now < due_at:
+        return _not_yet_due(facts, due_at, now)
     life = proof_of_life(facts, policy, now)
-    until = min(now + ttl, facts.max_expires_at)
-    if life and until > facts.expires_at:
+    until = renewed_expiry(
+        now=now, ttl_seconds=facts.ttl_seconds, max_expires_at=facts.max_expires_at
+    )
+    if life and until > max(facts.expires_at, now):
         return Decision("renew", "held", clean=True, renew_until=until, reason=life)
-    if left > timedelta(0):
+    if not is_over(facts.expires_at, now=now):
         reason = "total-life cap reached" if life else "no proof of life"
         return Decision(
             "wait", "expiring", clean=False, defer_until=facts.expires_at, reason=reason
@@ -49,6 +56,17 @@ def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: dateti
     if life:
         return _ended(facts, policy, "expire_at_cap", "lease.life_cap_reached")
     return _ended(facts, policy, "expire", "lease.expired_without_life")
+
+
+def _not_yet_due(facts: LeaseRenewalFacts, due_at: datetime, now: datetime) -> Decision:
+    """Come back when the lease is due.
+
+    A sweep plans a lease from half of its TTL on, once for each expiry: done before it was due, it
+    would never be asked about again. One with more time left was renewed since, and has its own.
+    """
+    if facts.expires_at - now > timedelta(seconds=facts.ttl_seconds) / 2:
+        return Decision("wait", "held", clean=True, reason="renewed meanwhile")
+    return Decision("wait", "held", clean=True, defer_until=due_at, reason="not yet due")
 
 
 def _ended(facts: LeaseRenewalFacts, policy: Policy, decision: str, rule: str) -> Decision:
