@@ -78,8 +78,9 @@ def _acts_while_open(
         if alert.snoozed_until is not None and alert.snoozed_until <= now:
             acts.append(_speaking_again("end_snooze", alert, now, "the snooze ran out"))
         return acts
-    if alert.next_escalation_at is not None and alert.next_escalation_at <= now:
-        acts.append(_escalation(alert))
+    # What is no longer of high risk stays open until it is resolved, but is not raised further.
+    if finding.alerting and alert.next_escalation_at is not None:
+        acts += _escalations(alert, alert.next_escalation_at, now)
     return acts
 
 
@@ -103,17 +104,25 @@ def _speaking_again(act: str, alert: AlertFact, now: datetime, reason: str) -> A
     )
 
 
-def _escalation(alert: AlertFact) -> AlertAct:
-    step = alert.escalation_step
-    role, _ = alert.ladder[step]
-    following = alert.ladder[step + 1 :]
-    return AlertAct(
-        "escalate",
-        alert.fingerprint,
-        role=role,
-        step=step + 1,
-        next_escalation_at=(
-            alert.opened_at + timedelta(seconds=following[0][1]) if following else None
-        ),
-        reason=f"unresolved: step {step + 1} of {len(alert.ladder)}",
-    )
+def _escalations(alert: AlertFact, due_at: datetime, now: datetime) -> list[AlertAct]:
+    """Return the next step of the ladder when it is due.
+
+    The step after it keeps its distance to this one: after an acknowledgement ran out the ladder
+    is climbed in its own rhythm, not all at once.
+    """
+    remaining = alert.ladder[alert.escalation_step :]
+    if due_at > now or not remaining:
+        return []
+    (role, after), *following = remaining
+    distance = timedelta(seconds=max(0, following[0][1] - after)) if following else None
+    step = alert.escalation_step + 1
+    return [
+        AlertAct(
+            "escalate",
+            alert.fingerprint,
+            role=role,
+            step=step,
+            next_escalation_at=None if distance is None else due_at + distance,
+            reason=f"unresolved: step {step} of {len(alert.ladder)}",
+        )
+    ]
