@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from django.utils import timezone
@@ -156,8 +155,7 @@ def _web_command(host: str, port: int, options: Mapping[str, Any]) -> list[str]:
 
 
 def _worker_command() -> list[str]:
-    name = "reconcile_worker" if "reconcile_worker" in get_commands() else "qcluster"
-    return [sys.executable, str(settings.MANAGE_PY), name]
+    return [sys.executable, str(settings.MANAGE_PY), "reconcile_worker"]
 
 
 def _python_path() -> str:
