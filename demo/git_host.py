@@ -75,6 +75,14 @@ class _Backend(BaseHTTPRequestHandler):
 
     def _run(self, body: bytes) -> None:
         url = urlsplit(self.path)
+        pusher = self._user()
+        if "git-receive-pack" in self.path and not pusher:
+            # git sends credentials only when it is asked for them.
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="demonstration"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         env = {
             **GIT_ENV,
             "GIT_PROJECT_ROOT": str(self.root),
@@ -88,7 +96,7 @@ class _Backend(BaseHTTPRequestHandler):
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        if pusher := self._user():
+        if pusher:
             env["REMOTE_USER"] = pusher
         done = subprocess.run(
             ["git", "http-backend"], input=body, env=env, capture_output=True, check=False
