@@ -1,4 +1,4 @@
-"""Makes valid rows of the reconciliation app for tests; every instant is NOON unless told."""
+"""Makes valid rows of the reconciliation app for tests; every instant is NOON unless told.
 
 Write `TaskFactory.create(repository=api)`: the place is taken from the repository.
 """
