@@ -2,6 +2,7 @@
 
     manage.py audit_verify                    every tenant, the site's own trail included
     manage.py audit_verify --tenant acme      one tenant; repeat for more; '' is the site's own
+    manage.py audit_verify --manifest FILE    and that nothing exported has changed since; repeat
     manage.py audit_verify --json             one JSON document, for programs
 
 Exit code 0: everything holds. 1: a chain is broken, or a guard of the database is missing; the
@@ -12,12 +13,15 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from audit.domain.chain import Break
 from audit.selectors import missing_triggers, tenants_on_record
 from audit.services import Verification, verify_stretch
+from audit.services.exporting import contradiction
 
 
 class Command(BaseCommand):
@@ -33,6 +37,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("--tenant", action="append", default=[], help="only this tenant")
+        parser.add_argument(
+            "--manifest", action="append", default=[], type=Path, help="of an earlier export"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,10 +58,15 @@ class Command(BaseCommand):
             if not as_json:
                 self.stdout.write(_line(chains[-1], seconds=time.monotonic() - started))
         missing = missing_triggers()
-        holds = not missing and not any(chain.broken for chain in chains)
+        contradictions = [found for path in options["manifest"] if (found := _compare(path))]
+        holds = not missing and not contradictions and not any(one.broken for one in chains)
         if as_json:
-            self.stdout.write(json.dumps(_document(chains, missing=missing, holds=holds), indent=1))
+            document = _document(chains, missing=missing, holds=holds)
+            document["contradictions"] = [_shown(found) for found in contradictions]
+            self.stdout.write(json.dumps(document, indent=1))
         else:
+            for found in contradictions:
+                self.stdout.write(f"{found.tenant or '(site)'}: CONTRADICTED: {found.problem}")
             self._conclude(chains, missing=missing)
         if not holds:
             sys.exit(1)
@@ -68,6 +80,19 @@ class Command(BaseCommand):
         broken = sum(chain.broken is not None for chain in chains)
         entries = sum(chain.entries for chain in chains)
         self.stdout.write(f"{len(chains)} chains, {entries} good entries, {broken} broken")
+
+
+def _compare(path: Path) -> Break | None:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        tenant, last, last_hash = (manifest[name] for name in ("tenant", "last", "last_hash"))
+    except (OSError, ValueError, KeyError) as error:
+        raise CommandError(f"{path} is no manifest of an export: {error}", returncode=2) from error
+    return contradiction(tenant=tenant, last=last, last_hash=last_hash)
+
+
+def _shown(broken: Break) -> dict[str, Any]:
+    return {"tenant": broken.tenant, "seq": broken.seq, "problem": broken.problem}
 
 
 def _line(chain: Verification, *, seconds: float) -> str:
@@ -87,11 +112,7 @@ def _document(chains: list[Verification], *, missing: list[str], holds: bool) ->
                 "entries": chain.entries,
                 "head_seq": chain.head.seq,
                 "head_hash": chain.head.hash,
-                "broken": (
-                    {"seq": chain.broken.seq, "problem": chain.broken.problem}
-                    if chain.broken
-                    else None
-                ),
+                "broken": _shown(chain.broken) if chain.broken else None,
             }
             for chain in chains
         ],

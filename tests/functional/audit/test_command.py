@@ -87,6 +87,7 @@ def test_programs_get_one_document() -> None:
         "broken": None,
     }
     assert document["chains"][1]["broken"] == {
+        "tenant": "rival",
         "seq": 2,
         "problem": "entry 2 is missing, the head says 2",
     }
