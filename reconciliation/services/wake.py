@@ -1,8 +1,8 @@
 """Asks django-q2 to run a drain; a lost, doubled or reordered wake-up costs latency only.
 
 The wake-up is a row in django-q2's ORM broker, written in the caller's transaction. Its `lock` is
-when it becomes visible. One that becomes visible a little later than now already covers whoever
-commits before then, so a burst of deliveries shares a few rows.
+when it becomes visible: a little later than now, at a tenth of a second. So it covers whoever asks
+for the same tenth and commits before then, and a burst of deliveries shares a few rows.
 """
 
 from collections.abc import Iterable
@@ -24,32 +24,29 @@ _NEAR = timedelta(seconds=1)
 _MOST = 5
 _OVERTIME_SECONDS = 90
 _OVERLOOKED = timedelta(seconds=3)
+_GRID_MICROSECONDS = 100_000
 _INSERT = (
     "INSERT INTO django_q_ormq (key, payload, lock) SELECT %s, %s, {when}"
-    " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq"
-    " WHERE key = %s AND lock >= {when} AND lock <= {until})"
+    " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq WHERE key = %s AND lock = {when})"
 )
 
 
 def wake_statement(due: datetime) -> tuple[str, list[Any]]:
-    """Return the statement that puts a wake-up for `due` unless one near it is waiting."""
+    """Return the statement that puts a wake-up for `due`, unless the one that covers it waits."""
     cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
     name: str = settings.Q_CLUSTER["name"]
-    at = database_time(connection, due)
-    until = database_time(connection, due + 4 * _MARGIN)
-    return _INSERT.format(when=cast, until=cast), [
-        name,
-        _payload(DRAIN, due=due),
-        at,
-        name,
-        at,
-        until,
-    ]
+    at = database_time(connection, _on_grid(due + _MARGIN))
+    return _INSERT.format(when=cast), [name, _payload(DRAIN, due=due), at, name, at]
+
+
+def _on_grid(moment: datetime) -> datetime:
+    past = moment.microsecond % _GRID_MICROSECONDS
+    return moment + timedelta(microseconds=(_GRID_MICROSECONDS - past) if past else 0)
 
 
 def wake(due: datetime) -> None:
     """Ask for a drain at `due` (at once, for a moment that has passed)."""
-    statement, params = wake_statement(due + _MARGIN)
+    statement, params = wake_statement(due)
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
 
