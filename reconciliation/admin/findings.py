@@ -125,11 +125,16 @@ class AlertAdmin(ScopedAdmin):
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
         """Offer the action to those who may answer alerts; each alert is checked again."""
-        caller = caller_of(request)
-        return caller.tenants is None or any(
-            caller_in_tenant(request.user, tenant).has_scope("alerts")
-            for tenant in sorted(caller.tenants)
-        )
+        known: bool | None = getattr(request, "_may_acknowledge", None)
+        if known is None:
+            caller = caller_of(request)
+            known = caller.tenants is None or any(
+                caller_in_tenant(request.user, tenant).has_scope("alerts")
+                for tenant in sorted(caller.tenants)
+            )
+            # The admin asks for every list and every action.
+            request._may_acknowledge = known  # type: ignore[attr-defined]
+        return known
 
     @admin.action(description="Acknowledge with a reason…", permissions=["acknowledge"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -1,11 +1,12 @@
 """Findings as people see them: the list, worst first; changes nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from audit.domain.caller import Caller
-from reconciliation.models import Finding
+from reconciliation.models import Finding, FindingState
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_findings
 
@@ -35,7 +36,10 @@ def worst_first(rows: QuerySet[Finding]) -> QuerySet[Finding]:
 
 
 def finding_list(caller: Caller, *, chosen: FindingFilter, after: str = "") -> Page[Finding]:
-    """Return a page of findings, worst first, in one query; `after` is the cursor before it."""
+    """Return a page of findings in one query: open ones worst first, resolved ones newest first.
+
+    `after` is the cursor of the page before.
+    """
     wanted = {
         "state": chosen.state,
         "check_kind": chosen.check,
@@ -45,11 +49,19 @@ def finding_list(caller: Caller, *, chosen: FindingFilter, after: str = "") -> P
         "repository__slug": chosen.repo,
     }
     rows = visible_findings(caller).select_related("alert", "repository__tenant")
-    rows = worst_first(rows.filter(**{name: value for name, value in wanted.items() if value}))
+    rows = rows.filter(**{name: value for name, value in wanted.items() if value})
+    if chosen.state != FindingState.OPEN:
+        # Resolved ones are history, and many: the primary key is the order that costs nothing.
+        rows = rows.filter(id__lt=int(after)) if after.isdecimal() else rows
+        return _page(rows, cursor=lambda row: str(row.pk))
+    rows = worst_first(rows)
     rank, _, pk = after.partition("_")
     if rank.isdecimal() and pk.isdecimal():
         rows = rows.filter(Q(rank__gt=int(rank)) | Q(rank=int(rank), id__lt=int(pk)))
+    return _page(rows, cursor=lambda row: f"{_SEVERITIES.index(row.severity)}_{row.pk}")
+
+
+def _page(rows: QuerySet[Finding], *, cursor: Callable[[Finding], str]) -> Page[Finding]:
     found = list(rows[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    last = shown[-1] if len(found) > PAGE_SIZE else None
-    return Page(tuple(shown), f"{_SEVERITIES.index(last.severity)}_{last.pk}" if last else "")
+    return Page(tuple(shown), cursor(shown[-1]) if len(found) > PAGE_SIZE else "")

@@ -30,7 +30,8 @@ from reconciliation.selectors.visible import (
 )
 
 LEASE_WARNING = timedelta(minutes=5)
-WORKER_SILENCE = timedelta(seconds=90)
+# The tick comes every minute; it runs in a worker, so an idle worker shows life by ticking.
+WORKER_SILENCE = timedelta(minutes=3)
 TICK_SILENCE = timedelta(minutes=3)
 SWEEP_OVERDUE = timedelta(minutes=15)
 
@@ -247,11 +248,18 @@ def _degraded_reasons(
     sweeps: SweepFreshness, heartbeats: Mapping[str, datetime], *, dead: int, now: datetime
 ) -> tuple[DegradedReason, ...]:
     reasons: list[DegradedReason] = []
-    for name, limit, lost in (
-        ("worker", WORKER_SILENCE, "Tasks wait, and no decision is being made."),
-        ("tick", TICK_SILENCE, "No sweep is planned, and nothing that is due wakes up."),
+    worker = max(
+        (heartbeats[name] for name in ("worker", "tick") if name in heartbeats), default=None
+    )
+    for name, at, limit, lost in (
+        ("worker", worker, WORKER_SILENCE, "Tasks wait, and no decision is being made."),
+        (
+            "tick",
+            heartbeats.get("tick"),
+            TICK_SILENCE,
+            "No sweep is planned, and nothing that is due wakes up.",
+        ),
     ):
-        at = heartbeats.get(name)
         if at is None or now - at > limit:
             detail = lost if at else f"It has not reported since the start. {lost}"
             reasons.append(DegradedReason(f"{name}_silent", name, detail, at))

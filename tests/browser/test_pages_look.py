@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage
 from pytest_django.live_server_helper import LiveServer
 
+from reconciliation.models import ReconciliationTask
 from scripts.screenshots import Picture, log_in, new_context
 from tests.factories.story import PASSWORD, Story
 
@@ -36,7 +37,7 @@ def pictures_of(story: Story) -> list[Picture]:
         Picture("trace", f"/trace/{story.trace}"),
         Picture("tasks", "/tasks"),
         Picture("dead-letters", "/tasks?state=dead"),
-        Picture("task", "/tasks/1"),
+        Picture("task", f"/tasks/{ReconciliationTask.objects.earliest('pk').pk}"),
         Picture("sweeps", "/sweeps"),
         Picture("sweep", f"/sweeps/{story.sweeps[-1].pk}"),
         Picture("not-found", "/alerts/999999"),

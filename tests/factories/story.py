@@ -919,7 +919,8 @@ def _alert(
             )
         )
     alert.save()
-    story.alerts[state if state not in story.alerts else f"{state}-{alert.pk}"] = alert
+    number = len(story.alerts) + 1
+    story.alerts[state if state not in story.alerts else f"{state}-{number}"] = alert
     if not story.trace:
         story.trace = finding.correlation_id
     append(
