@@ -42,11 +42,11 @@ def _decode(kind: Any, value: Any) -> Any:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_decode(arguments[0], item) for item in value)
         return tuple(_decode(part, item) for part, item in zip(arguments, value, strict=True))
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         return kind(**{name: _decode(hints[name], item) for name, item in value.items()})
     if kind is datetime:
-        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(value).astimezone(UTC)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
     return value

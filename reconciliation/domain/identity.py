@@ -6,6 +6,7 @@ identifiers".
 """
 
 import hashlib
+from collections.abc import Iterable
 
 from audit.domain.canonical import sha256_of
 
@@ -36,7 +37,7 @@ def head_move(before: str | None, after: str | None, *, ordinal: int) -> str:
     return f"{before or '-'}..{after or '-'}@{ordinal}"
 
 
-def announcement_subject(moves: list[tuple[str, str | None, str | None]]) -> str:
+def announcement_subject(moves: Iterable[tuple[str, str | None, str | None]]) -> str:
     """Return the subject of the observation that announced moves ask for.
 
     `moves` are `(branch, before, after)`. Two hooks that announce one push give one subject, so

@@ -32,7 +32,7 @@ def backoff(key: str, attempt: int) -> timedelta:
     Half of it is fixed and half drawn from the key and the attempt, so that tasks which failed
     together do not come back together, and a replay sees the same waits.
     """
-    ceiling = min(CAP, BASE * 2 ** min(attempt - 1, 20))
+    ceiling = min(CAP, BASE * (1 << min(max(attempt, 1) - 1, 20)))
     draw = int.from_bytes(hashlib.sha256(f"{key}:{attempt}".encode()).digest()[:4], "big")
     return ceiling / 2 + ceiling / 2 * draw / 0xFFFFFFFF
 

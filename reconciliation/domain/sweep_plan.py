@@ -31,7 +31,9 @@ class Choice:
 def choose(due: Sequence[DueRepository], *, budget: int, per_tenant: int) -> Choice:
     """Take the longest-waiting repositories, tenant by tenant in turns, within both caps.
 
-    Fairness decides who is taken; the canonical order decides the order of what was taken.
+    In every turn the tenant whose repository waits longest goes first: were it the first by name,
+    a full budget would never reach the last. Fairness decides who is taken; the canonical order
+    decides the order of what was taken.
     """
     waiting: dict[str, list[DueRepository]] = {}
     for one in sorted(due, key=lambda one: (one.due_at, one.tenant, one.repo)):
@@ -43,9 +45,8 @@ def choose(due: Sequence[DueRepository], *, budget: int, per_tenant: int) -> Cho
             skipped["tenant_cap"] += len(queue) - per_tenant
             del queue[per_tenant:]
     while len(taken) < budget and any(waiting.values()):
-        for tenant in sorted(waiting):
-            if waiting[tenant] and len(taken) < budget:
-                taken.append(waiting[tenant].pop(0))
+        turn = sorted((queue[0].due_at, tenant) for tenant, queue in waiting.items() if queue)
+        taken += [waiting[tenant].pop(0) for _, tenant in turn[: budget - len(taken)]]
     left = sum(len(queue) for queue in waiting.values())
     if left:
         skipped["budget"] = left

@@ -47,9 +47,19 @@ class WorkItem:
         )
 
     @property
-    def order(self) -> tuple[str, str, str, str, str, str]:
+    def order(self) -> tuple[str, ...]:
         """The place in a worklist: (tenant, repo, branch, task_kind), then what cannot tie."""
-        return (self.tenant, self.repo, self.branch, self.task_kind, self.about, self.moment)
+        return (
+            self.tenant,
+            self.repo,
+            self.branch,
+            self.task_kind,
+            self.about,
+            self.moment,
+            self.workspace,
+            self.lease_id or "",
+            self.run_id or "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
