@@ -1,7 +1,7 @@
 """Checks one layer's document against the table of keys and gives its canonical form; pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,7 +10,6 @@ from governance.domain.policy_schema import (
     BRANCH_PATTERN_KEYS,
     BY_KEY,
     CEILINGS,
-    CHECK_OF_RULES,
     FLOORS,
     RULES,
     SECTIONS,
@@ -26,11 +25,14 @@ _MOST_RULES = 500
 _MOST_NAMES_IN_A_HINT = 12
 
 
-def check_document(value: Any, *, layer: str) -> tuple[dict[str, Any], list[Fault]]:
+def check_document(
+    value: Any, *, layer: str, rules: Collection[str]
+) -> tuple[dict[str, Any], list[Fault]]:
     """Return the canonical document and what is wrong with it.
 
     The document holds only what is right: same meaning, same bytes. It may be used when no fault
-    is an error.
+    is an error. `rules` are the ids of all rules there are: a policy for a rule that nobody ever
+    asks about would be a wish that nobody hears.
     """
     if not isinstance(value, dict):
         return {}, [wrong_type((), "a mapping", value)]
@@ -44,8 +46,11 @@ def check_document(value: Any, *, layer: str) -> tuple[dict[str, Any], list[Faul
         elif not isinstance(content, dict):
             faults.append(wrong_type((section,), "a mapping", content))
         else:
-            read = _rules if section == RULES else _section
-            document[section] = read(section, content, faults)
+            document[section] = (
+                _rules(content, rules, faults)
+                if section == RULES
+                else _section(section, content, faults)
+            )
     faults += _layer_faults(document, layer)
     faults += _ceiling_faults(document)
     if FLOORS in value:
@@ -77,32 +82,34 @@ def _section(section: str, content: Mapping[str, Any], faults: list[Fault]) -> d
     return found
 
 
-def _rules(section: str, content: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
+def _rules(
+    content: Mapping[str, Any], rules: Collection[str], faults: list[Fault]
+) -> dict[str, Any]:
     if len(content) > _MOST_RULES:
-        faults.append(Fault((section,), "too_many", f"must name at most {_MOST_RULES} rules"))
+        faults.append(Fault((RULES,), "too_many", f"must name at most {_MOST_RULES} rules"))
     found: dict[str, Any] = {}
     for rule, settings in content.items():
-        path = (section, rule)
-        faults += _rule_id_faults(rule, path)
+        path = (RULES, rule)
+        faults += _rule_id_faults(rule, path, rules)
         if not isinstance(settings, dict):
             faults.append(wrong_type(path, "a mapping with mode, weight or both", settings))
             continue
         found[rule] = {}
         for name, value in settings.items():
-            if f"{section}.*.{name}" not in BY_KEY:
+            if f"{RULES}.*.{name}" not in BY_KEY:
                 faults.append(_unknown((*path, name), ("mode", "weight")))
             else:
-                _take(f"{section}.{rule}.{name}", value, (*path, name), found[rule], faults)
+                _take(f"{RULES}.{rule}.{name}", value, (*path, name), found[rule], faults)
     return found
 
 
-def _rule_id_faults(rule: str, path: Path) -> Iterator[Fault]:
+def _rule_id_faults(rule: str, path: Path, rules: Collection[str]) -> Iterator[Fault]:
     if len(rule) > _LONGEST_RULE_ID or not _RULE_ID.fullmatch(rule):
         yield Fault(path, "malformed", "is no rule id; they look like drift.rewrite_protected")
-    elif rule.split(".", 1)[0] not in (*CHECK_OF_RULES, "review"):
-        words = ", ".join((*CHECK_OF_RULES, "review"))
-        message = f"belongs to no check; rule ids begin with one of {words}"
-        yield Fault(path, "unknown_rule", message, severity="warning")
+    elif rule not in rules:
+        close = get_close_matches(rule, sorted(rules), n=1)
+        hint = f"did you mean {close[0]}?" if close else "`policy rules` lists all"
+        yield Fault(path, "unknown_rule", f"there is no such rule; {hint}")
 
 
 def _take(key: str, value: Any, path: Path, found: dict[str, Any], faults: list[Fault]) -> None:

@@ -1,7 +1,7 @@
 """Turns the text of a policy into a checked document, or says what is wrong in which line; pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from governance.domain.policy_check import check_document
@@ -43,6 +43,8 @@ class PolicyText:
     file: str = ""
     source: Source | None = None
     """None when there was no text, or it cannot be read at all."""
+    rules: Collection[str] = field(default=(), repr=False)
+    """The ids of the rules that it was checked against."""
 
     @property
     def is_valid(self) -> bool:
@@ -50,16 +52,19 @@ class PolicyText:
         return all(problem.severity != "error" for problem in self.problems)
 
 
-def read_policy(content: bytes | str, *, file: str, layer: str) -> PolicyText:
+def read_policy(
+    content: bytes | str, *, file: str, layer: str, rules: Collection[str]
+) -> PolicyText:
     """Return the document that a YAML or JSON text holds for a layer; never raises.
 
-    JSON is what is named `*.json` or, without a telling name, begins with `{`; the rest is YAML.
+    `rules` are the ids of all rules there are. JSON is what is named `*.json` or, without a telling
+    name, begins with `{`; the rest is YAML.
     """
     try:
         source = read_source(content, file=file)
     except Unreadable as error:
         return PolicyText({}, (problem_of_text(error, file=file),), None, file)
-    document, faults = check_document(source.value, layer=layer)
+    document, faults = check_document(source.value, layer=layer, rules=rules)
     problems = [
         _problem(fault, place, file=file)
         for fault, place in (
@@ -67,13 +72,14 @@ def read_policy(content: bytes | str, *, file: str, layer: str) -> PolicyText:
             *((fault, source.place_of(fault.path)) for fault in faults),
         )
     ]
-    return PolicyText(document, in_text_order(problems), source.value, file, source)
+    return PolicyText(document, in_text_order(problems), source.value, file, source, rules)
 
 
-def check_policy(value: Any, *, layer: str) -> PolicyText:
+def check_policy(value: Any, *, layer: str, rules: Collection[str]) -> PolicyText:
     """Return the document that a value holds which came without a text, as in an API call."""
-    document, faults = check_document(value, layer=layer)
-    return PolicyText(document, problems_of(faults, file="", source=None), value)
+    document, faults = check_document(value, layer=layer, rules=rules)
+    problems = problems_of(faults, file="", source=None)
+    return PolicyText(document, problems, value, rules=rules)
 
 
 def read_source(content: bytes | str, *, file: str) -> Source:

@@ -67,7 +67,7 @@ def plan_version(text: PolicyText, *, place: PolicyPlace) -> Plan:
     Raises:
         PolicyRefused: it cannot be published.
     """
-    document, faults = check_document(text.written, layer=place.layer)
+    document, faults = check_document(text.written, layer=place.layer, rules=text.rules)
     problems = {*text.problems, *problems_of(faults, file=text.file, source=text.source)}
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

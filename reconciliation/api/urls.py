@@ -12,6 +12,7 @@ from reconciliation.api.alerts import (
 from reconciliation.api.branches import AcceptHead, BranchDetail, BranchesOfRepository, BranchList
 from reconciliation.api.deliveries import DeliveryDetail, DeliveryList
 from reconciliation.api.findings import FindingDetail, FindingList
+from reconciliation.api.policies import policy_urlpatterns
 from reconciliation.api.repositories import ReconcileRepository, RepositoryDetail, RepositoryList
 from reconciliation.api.runs import FinishRun, HeartbeatRun, RunDetail, RunList
 from reconciliation.api.status import StatusView
@@ -62,6 +63,7 @@ urlpatterns = [
     path("runs/<str:run_id>", RunDetail.as_view(), name="api-run"),
     path("runs/<str:run_id>/heartbeat", HeartbeatRun.as_view(), name="api-run-heartbeat"),
     path("runs/<str:run_id>/finish", FinishRun.as_view(), name="api-run-finish"),
+    *policy_urlpatterns,
     # Hosts are configured by hand, with and without the slash; neither may be redirected.
     re_path(r"^webhooks/(?P<token>[^/]+)(?:/)?$", WebhookView.as_view(), name="webhook"),
 ]

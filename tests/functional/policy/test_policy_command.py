@@ -15,8 +15,9 @@ from django.core.management.base import CommandError
 
 from audit.models import AuditEntry
 from governance.domain.policy_text import read_policy
-from governance.management.policy_output import key_table
 from governance.models import Membership, PolicyVersion, Role
+from reconciliation.domain.risk import RULE_WEIGHTS
+from reconciliation.management.policy_output import key_table, rule_table
 from tests.conftest import World
 
 pytestmark = pytest.mark.django_db
@@ -92,11 +93,16 @@ class TestValidate:
         assert ran.code == 1
         assert (problem["line"], problem["pointer"]) == (2, "/lease/mood")
 
-    def test_a_warning_does_not_hinder(self, file: Any) -> None:
-        ran = Ran("validate", file("rules: {drft.unknown: {weight: 5}}"))
+    def test_a_rule_that_does_not_exist_is_an_error_at_its_line(self, file: Any) -> None:
+        ran = Ran("validate", file("rules:\n  drift.unknwon: {weight: 5}\n  x.y: {weight: 5}"))
 
-        assert ran.code == 0
-        assert "acme.yaml:1:9: warning: rules.drft.unknown" in ran.err
+        assert ran.code == 1
+        assert ran.err.splitlines() == [
+            "acme.yaml:2:3: error: rules.drift.unknwon: there is no such rule;"
+            " did you mean drift.unknown? [unknown_rule]",
+            "acme.yaml:3:3: error: rules.x.y: there is no such rule;"
+            " `policy rules` lists all [unknown_rule]",
+        ]
 
     def test_with_a_target_floors_branches_and_changes_are_told_too(
         self, file: Any, tenant_world: World
@@ -247,7 +253,7 @@ class TestImport:
     def test_what_it_prints_is_a_policy_that_may_be_published(self, file: Any) -> None:
         ran = Ran("import", file(MANIFEST, "reach.workspace.json"))
 
-        text = read_policy(ran.out, file="out.yaml", layer="workspace")
+        text = read_policy(ran.out, file="out.yaml", layer="workspace", rules=RULE_WEIGHTS)
         assert text.problems == ()
         assert text.document == {
             "changes": {"required_pr_flow": True, "high_risk_paths": ["auth/**"]}
@@ -323,19 +329,29 @@ class TestImport:
         assert "not understood: git.remote" in ran.out
 
 
-class TestKeys:
-    def test_the_documentation_holds_the_table_of_keys_as_it_is(self) -> None:
+class TestKeysAndRules:
+    @pytest.mark.parametrize("table", [list(key_table()), list(rule_table())])
+    def test_the_documentation_holds_the_tables_as_they_are(self, table: list[str]) -> None:
         documented = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8").splitlines()
 
-        start = documented.index(next(key_table()))
-        table = list(key_table())
+        start = documented.index(table[0])
         assert documented[start : start + len(table)] == table
+
+    def test_every_rule_is_listed_for_programs(self) -> None:
+        rules = Ran("rules", "--json").json["rules"]
+
+        assert len(rules) == len(RULE_WEIGHTS)
+        assert rules[0] == {
+            "rule": "drift.rewrite_protected",
+            "check": "head_drift",
+            "weight": 95,
+        }
 
     def test_the_example_of_the_documentation_may_be_published(self) -> None:
         documented = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
         example = documented.partition("```yaml\n")[2].partition("```")[0]
 
-        text = read_policy(example, file="acme.yaml", layer="tenant")
+        text = read_policy(example, file="acme.yaml", layer="tenant", rules=RULE_WEIGHTS)
 
         assert text.problems == ()
         assert text.document["rules"] == {"drift.created_other": {"mode": "off"}}

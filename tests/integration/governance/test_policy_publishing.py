@@ -55,7 +55,7 @@ def publish(
     **options: Any,
 ) -> Published:
     return publish_version(
-        read_policy(text, file="p.yaml", layer=layer_of_text or layer),
+        read_policy(text, file="p.yaml", layer=layer_of_text or layer, rules=()),
         place=policy_place(layer=layer, target=target, branch_pattern=pattern),
         **{
             "author": ANN,
@@ -325,7 +325,7 @@ class TestMeanwhile:
         self, tenant_world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = policy_place(layer="tenant", target="acme")
-        text = read_policy("lease: {mode: off}", file="p.yaml", layer="tenant")
+        text = read_policy("lease: {mode: off}", file="p.yaml", layer="tenant", rules=())
         stale = plan_version(text, place=place)
         publish("lease: {mode: observe}", "tenant", "acme")
         monkeypatch.setattr(

@@ -59,7 +59,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         else:
             written.setdefault(section, {})[name] = value
     # What contradicts itself, such as a default above its maximum, is left out by the check.
-    document, faults = check_document(written, layer="repository")
+    document, faults = check_document(written, layer="repository", rules=RULES)
     if any(fault.code == "inconsistent" for fault in faults):
         document.pop("lease", None)
         document.pop("alerts", None)

@@ -82,7 +82,7 @@ def test_a_governance_policy_becomes_a_policy() -> None:
 def test_what_is_imported_may_be_published(manifest: dict[str, Any]) -> None:
     document = import_manifest(manifest).document
 
-    assert check_document(document, layer="workspace") == (document, [])
+    assert check_document(document, layer="workspace", rules=()) == (document, [])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from governance.domain.policy_check import check_document
 from governance.domain.policy_schema import SETTINGS, leaves, setting_of
 from governance.domain.policy_source import MOST_BYTES
 from governance.domain.policy_text import PolicyProblem, PolicyText, check_policy, read_policy
-from tests.unit.policy.documents import UNHURRIED, documents
+from tests.unit.policy.documents import RULES, UNHURRIED, documents
 
 WHOLE = """\
 # What acme governs
@@ -41,7 +41,7 @@ floors:
 
 
 def read(text: str | bytes, *, file: str = "p.yaml", layer: str = "site") -> PolicyText:
-    return read_policy(text, file=file, layer=layer)
+    return read_policy(text, file=file, layer=layer, rules=RULES)
 
 
 def told(text: str | bytes, **options: str) -> list[tuple[int, int, str, str]]:
@@ -128,6 +128,8 @@ def test_order_repetition_and_empty_sections_mean_nothing() -> None:
         ("floors: [lease.mode]", (1, 10), "floors.0", "floor_without_value"),
         ("floors: [lease.mood]", (1, 10), "floors.0", "unknown_key"),
         ("rules: {shout: {weight: 1}}", (1, 9), "rules.shout", "malformed"),
+        ("rules:\n  drift.unknwon: {weight: 1}", (2, 3), "rules.drift.unknwon", "unknown_rule"),
+        ("rules: {shout.out: {weight: 1}}", (1, 9), "rules.shout.out", "unknown_rule"),
         (
             "lease: {default_ttl_seconds: 900,\n  max_ttl_seconds: 899}",
             (1, 9),
@@ -226,15 +228,24 @@ def test_what_is_decided_for_a_whole_repository_is_refused_in_a_branch_layer() -
     assert told(text, layer="repository") == []
 
 
-def test_a_rule_that_belongs_to_no_check_is_a_warning_only() -> None:
+def test_a_rule_that_nobody_knows_is_an_error_that_names_the_nearest_one() -> None:
     text = read("rules: {drft.unknown: {weight: 5}}")
 
-    assert text.is_valid
-    assert [(one.code, one.severity) for one in text.problems] == [("unknown_rule", "warning")]
+    assert not text.is_valid
+    assert [one.message for one in text.problems] == [
+        "there is no such rule; did you mean drift.unknown?"
+    ]
+
+
+def test_which_rules_there_are_is_for_the_caller_to_say() -> None:
+    text = "rules: {own.rule: {weight: 5}}"
+
+    assert read_policy(text, file="p.yaml", layer="site", rules=("own.rule",)).problems == ()
+    assert not read_policy(text, file="p.yaml", layer="site", rules=()).is_valid
 
 
 def test_without_a_text_there_are_pointers_but_no_lines() -> None:
-    problem = check_policy({"lease": {"mode": "loud"}}, layer="site").problems[0]
+    problem = check_policy({"lease": {"mode": "loud"}}, layer="site", rules=()).problems[0]
 
     assert (problem.line, problem.pointer) == (0, "/lease/mode")
     assert str(problem).startswith("error: lease.mode: ")
@@ -257,7 +268,7 @@ def test_the_table_and_the_default_document_hold_the_same_keys() -> None:
 
 
 def test_the_default_document_may_be_published_as_it_is() -> None:
-    document, faults = check_document(DEFAULT_DOCUMENT, layer="site")
+    document, faults = check_document(DEFAULT_DOCUMENT, layer="site", rules=())
 
     assert faults == []
     assert dict(leaves(document)) == dict(leaves(DEFAULT_DOCUMENT))
@@ -266,7 +277,7 @@ def test_the_default_document_may_be_published_as_it_is() -> None:
 @UNHURRIED
 @given(documents())
 def test_checking_a_canonical_document_changes_nothing(document: dict[str, Any]) -> None:
-    assert check_document(document, layer="repository") == (document, [])
+    assert check_document(document, layer="repository", rules=RULES) == (document, [])
 
 
 @UNHURRIED
@@ -317,7 +328,7 @@ def test_whatever_is_done_to_a_text_only_problems_come_back(
 @UNHURRIED
 @given(anything)
 def test_whatever_value_is_given_only_problems_come_back(value: Any) -> None:
-    text = check_policy(value, layer="branch")
+    text = check_policy(value, layer="branch", rules=RULES)
 
     assert text.is_valid or text.problems
     if text.is_valid:

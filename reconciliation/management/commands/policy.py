@@ -6,6 +6,7 @@
     manage.py policy publish FILE --layer branch --target acme/main/api --branch-pattern 'rel/**' …
     manage.py policy explain acme/main/api@main                   which layer set each value
     manage.py policy keys                                         every key there is
+    manage.py policy rules                                        every rule there is
     manage.py policy import reach.workspace.json [more files]     Reach's files, as a policy
     manage.py policy import FILE --publish --target acme/main --reason "taken over from Reach"
 
@@ -41,15 +42,6 @@ from governance.domain.policy_text import (
     read_policy,
     read_source,
 )
-from governance.management.policy_arguments import ARGUMENTS
-from governance.management.policy_output import (
-    explanation_lines,
-    import_lines,
-    import_values,
-    key_table,
-    key_values,
-    plan_lines,
-)
 from governance.selectors.policies import explain
 from governance.selectors.policy_places import NoSuchPlace, PolicyPlace, policy_place
 from governance.services.policy_approval import NotAnApprover, approver_by_name
@@ -66,6 +58,18 @@ from governance.services.policy_reports import (
     plan_values,
     problem_values,
     published_values,
+)
+from reconciliation.domain.risk import RULE_WEIGHTS
+from reconciliation.management.policy_arguments import ARGUMENTS
+from reconciliation.management.policy_output import (
+    explanation_lines,
+    import_lines,
+    import_values,
+    key_table,
+    key_values,
+    plan_lines,
+    rule_table,
+    rule_values,
 )
 
 REFUSED, NOT_POSSIBLE, NOT_APPROVED, CHANGED_MEANWHILE = 1, 2, 3, 4
@@ -91,6 +95,7 @@ class Command(BaseCommand):
             ("explain", "say which layer set each value in force"),
             ("import", "turn Reach's own files into a policy"),
             ("keys", "list every key with its range, unit, default and tightening"),
+            ("rules", "list every rule with its check and its built-in weight"),
         ):
             act = acts.add_parser(name, help=what)
             # Also after the act, where people write it; unset there it must not undo the first.
@@ -150,7 +155,7 @@ class Command(BaseCommand):
         manifests = [value for value, one in read.values() if one.what == "workspace manifest"]
         is_carried = options["layer"] == "workspace" and len(manifests) == 1
         published = self._store(
-            check_policy(document, layer=options["layer"]),
+            check_policy(document, layer=options["layer"], rules=RULE_WEIGHTS),
             options,
             manifest=manifests[0] if is_carried else None,
         )
@@ -158,6 +163,9 @@ class Command(BaseCommand):
 
     def _keys(self, options: Mapping[str, Any]) -> None:
         self._tell({"keys": key_values()}, key_table())
+
+    def _rules(self, options: Mapping[str, Any]) -> None:
+        self._tell({"rules": rule_values()}, rule_table())
 
     def _store(
         self, text: PolicyText, options: Mapping[str, Any], *, manifest: Mapping[str, Any] | None
@@ -230,7 +238,7 @@ def _place(options: Mapping[str, Any]) -> PolicyPlace:
 
 
 def _read(file: str, *, layer: str) -> PolicyText:
-    return read_policy(_content(file), file=_name(file), layer=layer)
+    return read_policy(_content(file), file=_name(file), layer=layer, rules=RULE_WEIGHTS)
 
 
 def _read_manifest(file: str) -> tuple[Any, Imported]:

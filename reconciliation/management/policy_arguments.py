@@ -31,12 +31,17 @@ def _keys_arguments(act: CommandParser) -> None:
     act.description = "Every key with its range, unit, default and tightening direction."
 
 
+def _rules_arguments(act: CommandParser) -> None:
+    act.description = "Every rule id with the check it belongs to and its built-in weight."
+
+
 ARGUMENTS = {
     "validate": _validate_arguments,
     "publish": _publish_arguments,
     "explain": _explain_arguments,
     "import": _import_arguments,
     "keys": _keys_arguments,
+    "rules": _rules_arguments,
 }
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from governance.domain.manifest import Imported
 from governance.domain.policy_layers import Origin
-from governance.domain.policy_schema import SETTINGS, setting_of
+from governance.domain.policy_schema import CHECK_OF_RULES, SETTINGS, setting_of
 from governance.selectors.policies import Explanation
 from governance.services.policy_planning import Plan
+from reconciliation.domain.risk import RULE_WEIGHTS
 
 
 def import_values(file: str, imported: Imported) -> dict[str, Any]:
@@ -92,6 +93,22 @@ def key_values() -> list[dict[str, Any]]:
             "meaning": setting.meaning,
         }
         for setting in SETTINGS
+    ]
+
+
+def rule_table() -> Iterator[str]:
+    """Yield every rule as a Markdown table; `docs/policy.md` holds the same lines."""
+    yield "| rule | check | weight |"
+    yield "|---|---|---|"
+    for rule in rule_values():
+        yield f"| `{rule['rule']}` | {rule['check']} | {rule['weight']} |"
+
+
+def rule_values() -> list[dict[str, Any]]:
+    """Return every rule with its check and its built-in weight, for programs."""
+    return [
+        {"rule": rule, "check": CHECK_OF_RULES.get(rule.split(".", 1)[0], "any"), "weight": weight}
+        for rule, weight in RULE_WEIGHTS.items()
     ]
 
 
