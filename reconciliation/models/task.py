@@ -77,6 +77,9 @@ class ReconciliationTask(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=7)
     series = models.PositiveIntegerField(default=1, help_text="Raised by every requeue.")
+    requeues = models.PositiveSmallIntegerField(
+        db_default=0, help_text="How often people requeued it since it last completed."
+    )
     run_after = models.DateTimeField()
     rerun = models.BooleanField(default=False, help_text="Announced again while running.")
     claimed_by = models.CharField(max_length=100, blank=True)

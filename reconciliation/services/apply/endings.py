@@ -108,6 +108,7 @@ _END = f"""UPDATE {_TABLE} SET
     state = CASE WHEN {_AGAIN} THEN 'queued' ELSE v.state END,
     series = {_TABLE}.series + CASE WHEN {_AGAIN} THEN 1 ELSE 0 END,
     attempts = CASE WHEN {_AGAIN} THEN 0 ELSE {_TABLE}.attempts - v.refund END,
+    requeues = CASE WHEN v.state = 'completed' THEN 0 ELSE {_TABLE}.requeues END,
     run_after = v.run_after,
     rerun = false,
     claimed_by = '',

@@ -27,6 +27,7 @@ from reconciliation.domain.identity import head_move
 from reconciliation.domain.observation import HeadMove
 from reconciliation.models import Finding, RepositoryWatch, TaskKind, WebhookDelivery
 from reconciliation.services.apply.values import Effects, Worked, entry_of
+from reconciliation.services.dead_letters import requeue_recovered
 from reconciliation.services.observe.values import Seen
 from reconciliation.webhooks.events import EventKind, NormalisedEvent
 
@@ -66,6 +67,8 @@ def apply_observations(
             for call in one.gathered.facts.late_announcements
         ]
     )
+    # Before the watches forget that these repositories could not be read.
+    effects.entries += requeue_recovered([one.task.repository_id for one in worked], now=now)
     _update_watches(worked, moved, seen, now=now)
     _mark_applied([delivery.id for one in seen.values() if one for delivery in one.deliveries], now)
     stale = _branches_with_stale_findings(moved)

@@ -1,0 +1,248 @@
+"""Requeues or discards dead letters, by people with reasons or because their cause is gone.
+
+A requeued task starts a new series of attempts; its run id, its place and its earlier attempts
+stay as they are. Every act is in the trail: one entry for it, and one for each task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from audit.domain.caller import Caller
+from audit.domain.entries import RECONCILER, Actor, Entry
+from audit.services import append
+from audit.setwise import database_time, in_set
+from reconciliation.domain.dead_letters import MAX_REQUEUES, RECOVERED_BY_READING
+from reconciliation.models import ReconciliationTask, RepositoryWatch
+from reconciliation.selectors.dead_letters import DeadLetterChoice, chosen_dead_letters
+from reconciliation.services.wake import wake
+
+MIN_REASON = 10
+DEFAULT_CAP = 500
+_TASK = ReconciliationTask._meta.db_table
+_WATCH = RepositoryWatch._meta.db_table
+
+
+class NotAllowed(Exception):
+    """Dealing with dead letters needs the scope `tasks`."""
+
+
+class ReasonTooShort(ValueError):
+    """An act on dead letters needs a reason of at least 10 characters: others will read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What became of the dead letters chosen, or would become (`dry_run`).
+
+    `refused` were requeued as often as people may; `left` is how many lie beyond the cap.
+    """
+
+    done: tuple[int, ...]
+    refused: tuple[int, ...]
+    left: int
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    id: int
+    tenant: str
+    workspace: str
+    repo: str
+    branch: str
+    task_kind: str
+    correlation_id: str
+    series: int
+    error_class: str
+    error_code: str
+
+
+def requeue_dead_letters(
+    choice: DeadLetterChoice,
+    *,
+    caller: Caller,
+    reason: str,
+    correlation_id: str,
+    now: datetime,
+    cap: int = DEFAULT_CAP,
+    dry_run: bool = False,
+) -> Dealt:
+    """Requeue the dead letters that a choice means, at most `cap` of them.
+
+    One that people requeued three times and that died again is refused: its cause needs mending.
+
+    Raises:
+        NotAllowed, ReasonTooShort: nothing was changed.
+    """
+    _check(caller, reason)
+    with transaction.atomic():
+        chosen, left = _choose(choice, caller, cap)
+        able = [pk for pk, requeues in chosen if requeues < MAX_REQUEUES]
+        refused = tuple(pk for pk, requeues in chosen if requeues >= MAX_REQUEUES)
+        if dry_run or not able:
+            return Dealt(() if not dry_run else tuple(able), refused, left, dry_run)
+        moved = _move(
+            "state = 'queued', series = series + 1, attempts = 0, completed_at = NULL,"
+            f" requeues = requeues + 1, run_after = {_moment()}",
+            able,
+            extra_guard=f" AND requeues < {MAX_REQUEUES}",
+            params=[database_time(connection, now)],
+        )
+        wake(now)
+        append(_entries("requeue", moved, choice, caller.actor, reason, correlation_id, now=now))
+    return Dealt(tuple(one.id for one in moved), refused, left, dry_run)
+
+
+def discard_dead_letters(
+    choice: DeadLetterChoice,
+    *,
+    caller: Caller,
+    reason: str,
+    correlation_id: str,
+    now: datetime,
+    cap: int = DEFAULT_CAP,
+    dry_run: bool = False,
+) -> Dealt:
+    """Discard the dead letters that a choice means, at most `cap` of them; they stay readable.
+
+    Raises:
+        NotAllowed, ReasonTooShort: nothing was changed.
+    """
+    _check(caller, reason)
+    with transaction.atomic():
+        chosen, left = _choose(choice, caller, cap)
+        ids = [pk for pk, _ in chosen]
+        if dry_run or not ids:
+            return Dealt(tuple(ids), (), left, dry_run)
+        moved = _move("state = 'discarded'", ids, extra_guard="", params=[])
+        append(_entries("discard", moved, choice, caller.actor, reason, correlation_id, now=now))
+    return Dealt(tuple(one.id for one in moved), (), left, dry_run)
+
+
+def requeue_recovered(repository_ids: Sequence[int], *, now: datetime) -> list[Entry]:
+    """Requeue what died because these repositories could not be read, if that was so until now.
+
+    For whoever just read them, before the watch is told of it and in the same transaction; returns
+    the entries to append. One statement, and nothing for repositories that were readable all along.
+    """
+    if not repository_ids:
+        return []
+    among, params = in_set(connection, sorted(set(repository_ids)), "bigint")
+    moved = _run(
+        f"UPDATE {_TASK} SET state = 'queued', series = series + 1, attempts = 0,"
+        f" completed_at = NULL, run_after = {_moment()}"
+        f" WHERE state = 'dead' AND last_error_code LIKE '{RECOVERED_BY_READING}%%'"
+        f" AND repository_id IN (SELECT repository_id FROM {_WATCH}"
+        f" WHERE consecutive_failures > 0 AND repository_id {among}) RETURNING {_RETURNED}",
+        [database_time(connection, now), *params],
+    )
+    reason = "its repository can be read again"
+    return [_entry("requeue", one, RECONCILER, reason, {}, now=now) for one in moved]
+
+
+_RETURNED = (
+    "id, tenant, workspace, repo, branch, task_kind, correlation_id, series, last_error_class,"
+    " last_error_code"
+)
+
+
+def _check(caller: Caller, reason: str) -> None:
+    if not caller.has_scope("tasks"):
+        raise NotAllowed("Requeueing and discarding dead letters needs the scope `tasks`.")
+    if len(reason.strip()) < MIN_REASON:
+        raise ReasonTooShort("Give a reason of at least 10 characters: others will read it.")
+
+
+def _choose(
+    choice: DeadLetterChoice, caller: Caller, cap: int
+) -> tuple[list[tuple[int, int]], int]:
+    rows = chosen_dead_letters(caller, choice)
+    chosen = list(rows.values_list("pk", "requeues")[:cap])
+    left = rows.count() - len(chosen) if len(chosen) == cap else 0
+    return chosen, max(0, left)
+
+
+def _move(
+    assignments: str, ids: Sequence[int], *, extra_guard: str, params: list[Any]
+) -> list[_Moved]:
+    among, id_params = in_set(connection, ids, "bigint")
+    return _run(
+        f"UPDATE {_TASK} SET {assignments} WHERE state = 'dead' AND id {among}{extra_guard}"
+        f" RETURNING {_RETURNED}",
+        [*params, *id_params],
+    )
+
+
+def _run(sql: str, params: list[Any]) -> list[_Moved]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        moved = [_Moved(*row) for row in cursor.fetchall()]
+    return sorted(moved, key=lambda one: (one.tenant, one.repo, one.branch, one.task_kind, one.id))
+
+
+def _moment() -> str:
+    return "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
+
+
+def _entries(
+    act: str,
+    moved: Sequence[_Moved],
+    choice: DeadLetterChoice,
+    actor: Actor,
+    reason: str,
+    correlation_id: str,
+    *,
+    now: datetime,
+) -> list[Entry]:
+    """One entry per tenant for the act, under its own id; one per task, under the task's."""
+    narrowed = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(choice).items()
+        if value
+    }
+    acts = [
+        Entry(
+            tenant=tenant,
+            at=now,
+            actor=actor,
+            action=f"dead_letters.{act}",
+            object_kind="dead_letters",
+            object_id=correlation_id,
+            correlation_id=correlation_id,
+            reason=reason.strip(),
+            data={"choice": narrowed, "tasks": [one.id for one in moved if one.tenant == tenant]},
+        )
+        for tenant in sorted({one.tenant for one in moved})
+    ]
+    told = {"act": correlation_id}
+    return acts + [_entry(act, one, actor, reason.strip(), told, now=now) for one in moved]
+
+
+def _entry(
+    act: str, one: _Moved, actor: Actor, reason: str, told: dict[str, str], *, now: datetime
+) -> Entry:
+    return Entry(
+        tenant=one.tenant,
+        at=now,
+        actor=actor,
+        action=f"task.{act}",
+        object_kind="task",
+        object_id=str(one.id),
+        correlation_id=one.correlation_id,
+        outcome="queued" if act == "requeue" else "discarded",
+        reason=reason,
+        workspace=one.workspace,
+        repo=one.repo,
+        branch=one.branch,
+        task_kind=one.task_kind,
+        data={
+            **told,
+            "error_class": one.error_class,
+            "error_code": one.error_code,
+            "series": one.series,
+        },
+    )
