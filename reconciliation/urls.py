@@ -18,6 +18,7 @@ pages = [
     path("alerts/<int:alert_id>/accept", alerts.accept, name="accept"),
     path("repositories", repositories.repositories, name="repositories"),
     path("repositories/<str:tenant>/<str:repo>", repositories.repository, name="repository"),
+    path("repositories/<str:tenant>/<str:repo>/check", repositories.check_now, name="check-now"),
     # Branch names hold slashes, percent signs and any letter: the rest of the path is the name.
     path(
         "repositories/<str:tenant>/<str:repo>/branches/<path:name>",

@@ -72,6 +72,11 @@ class Trace:
     is_truncated: bool
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a task of it has not ended."""
+        return any(step.kind == "task" and step.ended_at is None for step in self.steps)
+
+    @property
     def took_ms(self) -> int:
         """From the first step to the last, in milliseconds."""
         return round((self.ended_at - self.started_at).total_seconds() * 1000)

@@ -18,10 +18,9 @@ _ALERTS_SHOWN = 8
 @for_people
 def overview_page(visit: Visit) -> HttpResponse:
     """Show the overview, or only its live part when the page refreshes itself."""
-    is_fragment = visit.request.headers.get("X-Fragment") == "live"
     alerts = alert_list(visit.caller, chosen=AlertFilter())
     return visit.page(
-        "parts/overview_live.html" if is_fragment else "overview.html",
+        "parts/overview_live.html" if visit.is_refresh else "overview.html",
         seen=overview(visit.caller, now=visit.now),
         alerts=alerts.lines[:_ALERTS_SHOWN],
     )

@@ -5,9 +5,13 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from governance.selectors.visible import NotVisible, visible_branches
+from governance.selectors.branch_facts import repositories_by_id
+from governance.selectors.visible import NotVisible, repository_named, visible_branches
+from reconciliation.models import Origin
 from reconciliation.selectors.branches import branch_list, branch_page
 from reconciliation.selectors.repositories import repository_list, repository_page
+from reconciliation.selectors.tasks import task_page
+from reconciliation.services.intake import request_observation
 from reconciliation.views.accepting import accept_from, bound_to_head, is_acceptable
 from reconciliation.views.forms import AcceptHeadForm
 from reconciliation.views.visit import Visit, for_people
@@ -50,6 +54,7 @@ def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
     return visit.page(
         "repository.html",
         seen=seen,
+        can_check=seen.repository.is_active and visit.may("tasks", tenant=tenant),
         branches=branch_list(
             visit.caller,
             repository=seen.repository,
@@ -63,6 +68,25 @@ def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
         drifted=drifted,
         branch_class=branch_class,
     )
+
+
+@require_POST
+@for_people
+def check_now(visit: Visit, tenant: str, repo: str) -> HttpResponse:
+    """Have all heads of a repository read now, and show how that goes."""
+    row = repository_named(visit.caller, tenant=tenant, repo=repo)
+    visit.caller_with("tasks", tenant=tenant)
+    if not row.is_active:
+        messages.error(visit.request, f"{tenant}/{repo} is switched off: nothing was checked.")
+        return redirect("pages:repository", tenant, repo)
+    task_id = request_observation(
+        repositories_by_id([row.pk])[row.pk],
+        about=f"request {visit.correlation_id}",
+        origin=Origin.MANUAL,
+        correlation_id=visit.correlation_id,
+        now=visit.now,
+    )
+    return redirect("pages:trace", task_page(task_id, visit.caller).task.correlation_id)
 
 
 @require_safe
@@ -83,6 +107,7 @@ def _branch(
         status=400 if form is not None else 200,
         seen=seen,
         can_accept=can_accept,
+        can_check=row.repository.is_active and visit.may("tasks", tenant=tenant),
         accept_form=bound_to_head(form or AcceptHeadForm(), row),
     )
 

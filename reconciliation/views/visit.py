@@ -30,6 +30,11 @@ class Visit:
     now: datetime
     correlation_id: str
 
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the page asks for its live part only."""
+        return self.request.headers.get("X-Fragment") == "live"
+
     def may(self, scope: str, *, tenant: str) -> bool:
         """Return whether the person's role in this tenant covers `scope`."""
         return caller_in_tenant(self.user, tenant).has_scope(scope)

@@ -19,8 +19,11 @@ from reconciliation.views.visit import Visit, for_people
 @require_safe
 @for_people
 def trace(visit: Visit, correlation_id: str) -> HttpResponse:
-    """Show everything with one correlation id, in order, with timings."""
-    return visit.page("trace.html", trace=trace_of(correlation_id, visit.caller))
+    """Show everything with one correlation id, in order, with timings; live while work goes on."""
+    return visit.page(
+        "parts/trace_live.html" if visit.is_refresh else "trace.html",
+        trace=trace_of(correlation_id, visit.caller),
+    )
 
 
 @require_safe

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from governance.models import Branch
-from reconciliation.models import Alert, AlertState
+from reconciliation.models import Alert, AlertState, ReconciliationTask
 from tests.factories.story import Story
 from tests.functional.pages.conftest import AsPerson
 
@@ -203,3 +203,24 @@ def test_acts_need_the_token_of_their_page(alert: Alert, story: Story) -> None:
     alert.refresh_from_db()
     assert response.status_code == 403
     assert alert.state == AlertState.OPEN
+
+
+def test_check_now_reads_the_heads_and_shows_how_that_goes(story: Story, olga: Client) -> None:
+    page = olga.get("/repositories/acme/ledger").content.decode()
+
+    shown = olga.post("/repositories/acme/ledger/check", follow=True)
+
+    task = ReconciliationTask.objects.latest("pk")
+    assert "Check now" in page
+    assert (task.task_kind, task.origin, task.repo) == ("observe_refs", "manual", "ledger")
+    assert shown.request["PATH_INFO"] == f"/trace/{task.correlation_id}"
+    assert 'data-live="3"' in shown.content.decode()
+
+
+def test_viewers_cannot_ask_for_a_check(story: Story, as_person: AsPerson) -> None:
+    vera = as_person("vera")
+
+    assert "Check now" not in vera.get("/repositories/acme/ledger").content.decode()
+    assert vera.post("/repositories/acme/ledger/check").status_code == 403
+    assert vera.post("/repositories/borealis/records/check").status_code == 404
+    assert not ReconciliationTask.objects.filter(origin="manual").exists()
