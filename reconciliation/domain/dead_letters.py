@@ -1,7 +1,6 @@
 """What dead letters died of, in words that help: their host, and the probable fix; pure."""
 
 import re
-from urllib.parse import urlsplit
 
 MAX_REQUEUES = 3
 """How often people may requeue a task that dies again each time."""
@@ -9,6 +8,7 @@ MAX_REQUEUES = 3
 RECOVERED_BY_READING = "remote_"
 """Error codes with this prefix say that a repository could not be read; reading it mends them."""
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^@/?#]*@)?([^/:?#]*)")
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)")
 _REQUEUED_BY_ITSELF = " The next successful reading of the repository requeues these by itself."
 _FIXES = {
@@ -68,7 +68,5 @@ def probable_fix(error_code: str) -> str:
 
 def host_of(clone_url: str) -> str:
     """Return the host of a clone URL, or `local` for a folder; never a user name or a port."""
-    if "://" in clone_url:
-        return (urlsplit(clone_url).hostname or "local").lower()
-    scp_like = _SCP_LIKE.match(clone_url)
-    return scp_like.group(1).lower() if scp_like else "local"
+    found = _URL.match(clone_url) or _SCP_LIKE.match(clone_url)
+    return (found.group(1) if found else "").lower() or "local"
