@@ -287,4 +287,4 @@ def test_every_request_has_a_correlation_id_of_its_own() -> None:
     first, second = (Client().get("/healthz").headers["X-Correlation-ID"] for _ in range(2))
 
     assert first != second
-    assert sorted([second, first]) == [first, second]
+    assert first[:13] <= second[:13]  # the milliseconds: by them ids sort
