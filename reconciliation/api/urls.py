@@ -13,6 +13,7 @@ from reconciliation.api.branches import AcceptHead, BranchDetail, BranchesOfRepo
 from reconciliation.api.deliveries import DeliveryDetail, DeliveryList
 from reconciliation.api.findings import FindingDetail, FindingList
 from reconciliation.api.policies import policy_urlpatterns
+from reconciliation.api.ratios import AlertRatios
 from reconciliation.api.repositories import ReconcileRepository, RepositoryDetail, RepositoryList
 from reconciliation.api.runs import FinishRun, HeartbeatRun, RunDetail, RunList
 from reconciliation.api.status import StatusView
@@ -52,6 +53,7 @@ urlpatterns = [
         UnacknowledgeAlert.as_view(),
         name="api-unacknowledge",
     ),
+    path("alert-ratios", AlertRatios.as_view(), name="api-alert-ratios"),
     path("tasks", TaskList.as_view(), name="api-tasks"),
     path("tasks/<int:task_id>", TaskDetail.as_view(), name="api-task"),
     path("sweeps", SweepList.as_view(), name="api-sweeps"),
