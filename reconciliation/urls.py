@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from django.urls import include, path
 
-from reconciliation.views import alerts, overview, repositories, work
+from reconciliation.views import alerts, dead_letters, overview, repositories, work
 
 pages = [
     path("", overview.overview_page, name="overview"),
@@ -28,6 +28,8 @@ pages = [
     path("branches/<int:branch_id>/accept", repositories.accept_branch_head, name="accept-branch"),
     path("trace/<str:correlation_id>", work.trace, name="trace"),
     path("tasks", work.tasks, name="tasks"),
+    path("tasks/dead-letters/requeue", dead_letters.requeue, name="requeue"),
+    path("tasks/dead-letters/discard", dead_letters.discard, name="discard"),
     path("tasks/<int:task_id>", work.task, name="task"),
     path("sweeps", work.sweeps, name="sweeps"),
     path("sweeps/<int:sweep_id>", work.sweep, name="sweep"),

@@ -1,9 +1,6 @@
-"""Tasks as people see them: the queue, dead letters by cause, one task in full; changes nothing."""
+"""Tasks as people see them: the queue, and one task in full; changes nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime
-
-from django.db.models import Count, Max, Min
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import NotVisible
@@ -29,18 +26,6 @@ class TaskFilter:
     tenant: str = ""
     repo: str = ""
     error_code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterGroup:
-    """Dead letters with one cause: how many, since when, and the newest of them as a sample."""
-
-    error_class: str
-    error_code: str
-    count: int
-    first_at: datetime | None
-    last_at: datetime | None
-    sample: ReconciliationTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +57,6 @@ def task_list(caller: Caller, *, chosen: TaskFilter, after: str = "") -> Page[Re
     found = list(rows[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     return Page(tuple(shown), str(shown[-1].pk) if len(found) > PAGE_SIZE else "")
-
-
-def dead_letters(caller: Caller) -> tuple[DeadLetterGroup, ...]:
-    """Return dead letters grouped by cause, most frequent first, in two queries."""
-    groups = list(
-        visible_tasks(caller)
-        .filter(state=TaskState.DEAD)
-        .order_by()
-        .values("last_error_class", "last_error_code")
-        .annotate(
-            count=Count("id"),
-            first_at=Min("completed_at"),
-            last_at=Max("completed_at"),
-            newest=Max("id"),
-        )
-    )
-    samples = visible_tasks(caller).in_bulk([group["newest"] for group in groups])
-    found = [
-        DeadLetterGroup(
-            error_class=group["last_error_class"],
-            error_code=group["last_error_code"],
-            count=group["count"],
-            first_at=group["first_at"],
-            last_at=group["last_at"],
-            sample=samples[group["newest"]],
-        )
-        for group in groups
-        if group["newest"] in samples
-    ]
-    return tuple(sorted(found, key=lambda one: (-one.count, one.error_class, one.error_code)))
 
 
 def task_page(task_id: int, caller: Caller) -> TaskPage:

@@ -74,6 +74,33 @@ class ReopenForm(ReasonForm):
     """Take an acknowledgement back."""
 
 
+class CauseForm(ReasonForm):
+    """An act on all dead letters of one cause."""
+
+    cause_class = forms.CharField(required=False, widget=forms.HiddenInput)
+    cause_code = forms.CharField(required=False, widget=forms.HiddenInput)
+    cause_host = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    @property
+    def cause(self) -> tuple[str, str, str]:
+        """Which cause is meant: error class, error code and host."""
+        told = {**self.initial, **(self.data.dict() if self.is_bound else {})}  # type: ignore[attr-defined]  # a QueryDict
+        return (told["cause_class"], told["cause_code"], told["cause_host"])
+
+
+class RequeueForm(CauseForm):
+    """Try them again, with fresh attempts."""
+
+
+class DiscardForm(CauseForm):
+    """Give them up for good."""
+
+    confirmed = forms.BooleanField(
+        label="What they would have checked stays unchecked until it changes again.",
+        error_messages={"required": "Tick this: discarding cannot be undone."},
+    )
+
+
 class AcceptHeadForm(ReasonForm):
     """Accept one exact commit, or a deletion, as the governed snapshot."""
 

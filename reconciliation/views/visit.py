@@ -50,6 +50,18 @@ class Visit:
             raise PermissionDenied(f"Your role in {tenant} does not cover this.")
         return caller
 
+    def caller_where(self, scope: str) -> Caller:
+        """Return the person as a caller in just those tenants where their role covers `scope`."""
+        if self.caller.tenants is None:
+            return self.caller
+        held = {
+            tenant
+            for tenant in sorted(self.caller.tenants)
+            if caller_in_tenant(self.user, tenant).has_scope(scope)
+        }
+        scopes = frozenset({scope}) if held else frozenset()
+        return Caller(actor=self.caller.actor, tenants=frozenset(held), scopes=scopes)
+
     def page(self, template: str, status: int = 200, **context: Any) -> HttpResponse:
         """Return a page; every template knows `now` and who may see what."""
         return render(

@@ -8,11 +8,11 @@ from reconciliation.selectors.sweeps import sweep_list, sweep_page
 from reconciliation.selectors.tasks import (
     UNFINISHED,
     TaskFilter,
-    dead_letters,
     task_list,
     task_page,
 )
 from reconciliation.selectors.trace import trace_of
+from reconciliation.views.dead_letters import cause_lines
 from reconciliation.views.visit import Visit, for_people
 
 
@@ -45,7 +45,8 @@ def tasks(visit: Visit) -> HttpResponse:
     return visit.page(
         "tasks.html",
         page=task_list(visit.caller, chosen=chosen, after=asked.get("after", "")),
-        groups=dead_letters(visit.caller) if state == TaskState.DEAD else (),
+        causes=cause_lines(visit) if state == TaskState.DEAD else (),
+        can_deal=state == TaskState.DEAD and visit.caller_where("tasks").has_scope("tasks"),
         chosen=chosen,
         state=state,
         kinds=TaskKind.choices,

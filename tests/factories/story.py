@@ -783,7 +783,7 @@ def _task(
             ended_at=started + timedelta(seconds=9),
             outcome="retry",
             error_class="temporary",
-            error_code="host_unavailable",
+            error_code="remote_unavailable",
             error="git.example did not answer within 9 s",
         )
     TaskAttempt.objects.create(
@@ -950,7 +950,7 @@ def _broken_host(story: Story) -> None:
     since = now - timedelta(hours=2, minutes=13)
     RepositoryWatch.objects.filter(repository=repository).update(
         consecutive_failures=9,
-        last_error_code="credential_refused",
+        last_error_code="remote_auth_failed",
         failing_since=since,
         last_read_at=since,
         last_error="The host refused the credential `azure-read` (HTTP 401).",
@@ -961,14 +961,14 @@ def _broken_host(story: Story) -> None:
             repository,
             name,
             "permanent",
-            "credential_refused",
+            "remote_auth_failed",
             "The host refused the credential `azure-read` (HTTP 401).",
         )
         for name in ("", "main", "release/2026.02", "release/2026.03", "fix/dark-mode-106")
     ]
     engine = story.repositories["cinder/engine"]
     dead += [
-        (engine, name, "temporary", "host_unavailable", "git.example did not answer in 15 s.")
+        (engine, name, "temporary", "remote_unavailable", "git.example did not answer in 15 s.")
         for name in ("release/2026.02", "fix/cache-keys-112")
     ]
     for index, (where, branch, error_class, code, message) in enumerate(dead):
@@ -1041,7 +1041,7 @@ def _queue(story: Story) -> None:
             started_at=at if running else None,
             claimed_by="worker-1" if running else "",
             claim_expires_at=now + timedelta(seconds=50) if running else None,
-            last_error_code="host_unavailable" if index == 5 else "",
+            last_error_code="remote_unavailable" if index == 5 else "",
         )
 
 

@@ -224,3 +224,65 @@ def test_viewers_cannot_ask_for_a_check(story: Story, as_person: AsPerson) -> No
     assert vera.post("/repositories/acme/ledger/check").status_code == 403
     assert vera.post("/repositories/borealis/records/check").status_code == 404
     assert not ReconciliationTask.objects.filter(origin="manual").exists()
+
+
+CAUSE = {
+    "cause_class": "temporary",
+    "cause_code": "remote_unavailable",
+    "cause_host": "git.example",
+}
+REFUSED = {
+    "cause_class": "permanent",
+    "cause_code": "remote_auth_failed",
+    "cause_host": "git.example",
+}
+
+
+def dead(code: str = "remote_unavailable") -> int:
+    return ReconciliationTask.objects.filter(state="dead", last_error_code=code).count()
+
+
+def test_dead_letters_are_requeued_cause_by_cause(story: Story, as_person: AsPerson) -> None:
+    root = as_person("root")
+    page = root.get("/tasks?state=dead").content.decode()
+
+    asked = {**CAUSE, "reason": "The host is back since noon."}
+    shown = root.post("/tasks/dead-letters/requeue", asked, follow=True)
+
+    assert "Requeue 2" in page
+    assert "2 dead letters requeued" in shown.content.decode()
+    assert (dead(), dead("remote_auth_failed")) == (0, 5)
+
+
+def test_a_short_reason_requeues_nothing_and_opens_the_form_again(
+    story: Story, as_person: AsPerson
+) -> None:
+    response = as_person("root").post("/tasks/dead-letters/requeue", {**CAUSE, "reason": "again"})
+
+    text = response.content.decode()
+    assert response.status_code == 400
+    assert "again" in text
+    assert "at least 10 characters" in text
+    assert text.count("<details open>") == 1
+    assert dead() == 2
+
+
+def test_discarding_asks_before_harm(story: Story, as_person: AsPerson) -> None:
+    root, asked = as_person("root"), {**REFUSED, "reason": "The repository is retired."}
+
+    unsure = root.post("/tasks/dead-letters/discard", asked)
+    kept = dead("remote_auth_failed")
+    sure = root.post("/tasks/dead-letters/discard", {**asked, "confirmed": "on"})
+
+    assert (unsure.status_code, kept) == (400, 5)
+    assert (sure.status_code, dead("remote_auth_failed")) == (302, 0)
+
+
+def test_dead_letters_of_others_stay_dead(story: Story, as_person: AsPerson) -> None:
+    asked = {**CAUSE, "reason": "I would like them to run."}
+
+    by_operator_elsewhere = as_person("olga").post("/tasks/dead-letters/requeue", asked)
+    by_viewer = as_person("vera").post("/tasks/dead-letters/requeue", asked)
+
+    assert (by_operator_elsewhere.status_code, by_viewer.status_code) == (302, 403)
+    assert dead() == 2

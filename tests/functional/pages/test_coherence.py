@@ -85,11 +85,11 @@ def test_a_head_that_moved_contradicts_all_that_knew_the_old_one() -> None:
 
 
 def test_a_remote_that_cannot_be_read_is_unknown_and_never_in_sync() -> None:
-    failing = replace(COHERENT, failing_since=NOON - MINUTE, failure="credential_refused")
+    failing = replace(COHERENT, failing_since=NOON - MINUTE, failure="remote_auth_failed")
 
     assert verdicts(failing)[:2] == [None, None]
     assert webhook_row(failing).agrees is None
-    assert "credential_refused" in remote_row(failing).explanation
+    assert "remote_auth_failed" in remote_row(failing).explanation
 
 
 def test_a_branch_that_was_never_read_is_unknown() -> None:

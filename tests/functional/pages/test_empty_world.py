@@ -9,8 +9,9 @@ from audit.domain.entries import Actor, ActorKind
 from governance.selectors.visible import NotVisible
 from reconciliation.selectors.alerts import AlertFilter, alert_list, alert_page
 from reconciliation.selectors.branches import branch_list, branch_page
+from reconciliation.selectors.dead_letters import dead_letter_causes
 from reconciliation.selectors.overview import overview
-from reconciliation.selectors.tasks import TaskFilter, dead_letters, task_list, task_page
+from reconciliation.selectors.tasks import TaskFilter, task_list, task_page
 from reconciliation.selectors.trace import trace_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -36,7 +37,7 @@ def test_lists_of_an_empty_world_are_empty(caller: Caller) -> None:
     assert alert_list(caller, chosen=AlertFilter(state="all")).lines == ()
     assert branch_list(caller).lines == ()
     assert task_list(caller, chosen=TaskFilter()).lines == ()
-    assert dead_letters(caller) == ()
+    assert dead_letter_causes(caller) == ()
 
 
 def test_what_is_not_there_is_not_visible() -> None:

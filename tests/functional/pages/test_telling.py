@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_shown_as_unknown_and_not_as_in_sync(root: Client
     page = text_of(root, "/repositories/cinder/asset-pipeline")
 
     assert "cannot be read" in page.lower()
-    assert "credential_refused" in page
+    assert "remote_auth_failed" in page
     assert 'class="chip drift in_sync"' not in page
 
 
