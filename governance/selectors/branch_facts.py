@@ -39,6 +39,7 @@ class RepositoryRow:
     observed_at: datetime | None
     is_active: bool
     host_kind: str
+    host_repository_id: str
     credential: tuple[str, str] | None
 
     def __repr__(self) -> str:
@@ -339,5 +340,6 @@ def _repository_row(row: Repository) -> RepositoryRow:
         observed_at=row.observed_at,
         is_active=row.is_active,
         host_kind=row.host_kind,
+        host_repository_id=row.host_repository_id,
         credential=(credential.username, credential.secret) if credential else None,
     )

@@ -5,7 +5,7 @@ need: no authentication classes (the signature is the proof), no parsers (the ex
 content negotiation, no throttle.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -18,9 +18,11 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
-from reconciliation.services.intake import BadBody, BadSignature, Received, receive, refuse
+from reconciliation.services.intake import BadBody, BadSignature, Received, receive
+from reconciliation.services.refusals import expect_sweep, refuse
 from reconciliation.services.sources import LiveSource, SourceNotFound, live_source
 from reconciliation.webhooks.blind_spots import answers_oversized_with_success, body_cap_bytes
+from reconciliation.webhooks.dialects import detect_host
 from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 
@@ -62,6 +64,7 @@ class WebhookView(APIView):
             400: OpenApiTypes.OBJECT,
             401: OpenApiTypes.OBJECT,
             404: OpenApiTypes.OBJECT,
+            411: OpenApiTypes.OBJECT,
             413: OpenApiTypes.OBJECT,
         },
         auth=[],
@@ -86,9 +89,13 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
     except SourceNotFound as error:
         return _problem(404, "unknown_source", str(error))
     headers = Headers(request.headers.items())
-    body = _body_within_cap(request, source.host)
+    try:
+        body = _body_within_cap(request, source.host)
+    except NoBody as error:
+        refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
+        return _problem(error.status, error.code, str(error))
     if body is None:
-        return _too_large(source, headers, correlation_id)
+        return _too_large(source, headers, correlation_id, now=now)
     try:
         received = receive(
             source,
@@ -99,30 +106,70 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
             now=now,
         )
     except BadSignature as error:
-        return _problem(
-            401,
-            error.reason,
-            f"{error} Compare the secret configured on the host with this source's secrets.",
-        )
+        return _problem(401, error.reason, f"{error} {_advice(source, headers)}")
     except BadBody as error:
         if answers_oversized_with_success(source.host):
-            return _answer(Received("ignored", error.code, correlation_id, 0, None))
-        return _problem(400, error.code, str(error), errors=[{"pointer": error.where}])
+            return _answer(Received("ignored", error.code, correlation_id, error.delivery, None))
+        return _problem(
+            400, error.code, str(error), errors=[{"pointer": error.where}], delivery=error.delivery
+        )
     return _answer(received)
 
 
+class NoBody(Exception):
+    """The request's body did not arrive; that says nothing about its sender's secret."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
 def _body_within_cap(request: HttpRequest, host: HostKind) -> bytes | None:
-    """Return the raw body, or None when it is over the host's cap; never buffers more than that."""
+    """Return the raw body, or None when it is over the host's cap; never buffers more than that.
+
+    Raises:
+        NoBody: cut short on its way, or sent without a length by a server that cannot tell its end.
+    """
     cap = body_cap_bytes(host)
-    declared = request.META.get("CONTENT_LENGTH") or "0"
-    if declared.isdigit() and int(declared) > cap:
+    declared = request.META.get("CONTENT_LENGTH") or ""
+    if not declared.isdigit():
+        if "HTTP_TRANSFER_ENCODING" not in request.META:
+            return b""
+        # Sent in chunks: Django reads nothing then, though servers know where such a body ends.
+        if not request.META.get("wsgi.input_terminated"):
+            raise NoBody(411, "length_required", "Send the body with its Content-Length.")
+        chunked: bytes = request.META["wsgi.input"].read(cap + 1)
+        return chunked if len(chunked) <= cap else None
+    length = int(declared)
+    if length > cap:
         return None
-    body: bytes = request.read(cap + 1)
-    return body if len(body) <= cap else None
+    try:
+        body: bytes = request.read(length)
+    except OSError as error:
+        raise NoBody(400, "incomplete_body", f"The body broke off: {error}.") from error
+    if len(body) < length:
+        raise NoBody(
+            400, "incomplete_body", f"Only {len(body)} of the {length} bytes announced arrived."
+        )
+    return body
 
 
-def _too_large(source: LiveSource, headers: Headers, correlation_id: str) -> JsonResponse:
-    refuse(source, "too_large", headers, correlation_id=correlation_id, now=timezone.now())
+def _advice(source: LiveSource, headers: Headers) -> str:
+    speaks = detect_host(headers)
+    if speaks is not None and speaks is not source.host:
+        return (
+            f"The request looks like one of {speaks.value}; this source is for"
+            f" {source.host.value}: make a source for the right kind of host."
+        )
+    return "Compare the secret configured on the host with this source's secrets."
+
+
+def _too_large(
+    source: LiveSource, headers: Headers, correlation_id: str, *, now: datetime
+) -> JsonResponse:
+    refuse(source, "too_large", headers, correlation_id=correlation_id, now=now)
+    expect_sweep(source, now=now)
     if answers_oversized_with_success(source.host):
         return _answer(Received("ignored", "too_large", correlation_id, 0, None))
     cap = body_cap_bytes(source.host)
@@ -160,4 +207,10 @@ def _problem(status: int, code: str, detail: str, **members: Any) -> JsonRespons
     )
 
 
-_TITLES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 413: "Content Too Large"}
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    411: "Length Required",
+    413: "Content Too Large",
+}

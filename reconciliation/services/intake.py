@@ -6,60 +6,36 @@ was not yet claimed when we looked reads the heads later than that.
 """
 
 import hashlib
-import json
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
 
 from audit.domain.canonical import canonical_json
-from governance.selectors.branch_facts import (
-    RepositoryRow,
-    repositories_by_id,
-    repository_of_host,
-)
-from reconciliation.domain.identity import announcement_subject
+from governance.selectors.branch_facts import RepositoryRow
 from reconciliation.domain.worklist import WorkItem
-from reconciliation.models import (
-    DeliveryOutcome,
-    Origin,
-    ReconciliationTask,
-    TaskKind,
-    TaskState,
-    WebhookDelivery,
-    WebhookRefusal,
-)
-from reconciliation.services.intake_sql import Stored, store
+from reconciliation.models import TaskKind, TaskState
+from reconciliation.services.intake_again import events_text, plan_again, requeue_dead
+from reconciliation.services.intake_sql import Known, Stored, store
+from reconciliation.services.intake_work import Wanted, observation_for, wanted_by
 from reconciliation.services.queue import PRIORITY_EVENT, Planned, enqueue
+from reconciliation.services.refusals import expect_sweep, refuse, refuse_signature
 from reconciliation.services.source_troubles import (
     OLD_SECRET,
-    SIGNATURE_REFUSED,
     report_trouble,
-    resolve_trouble,
+    resolve_troubles,
 )
-from reconciliation.services.sources import LiveSource, forget_cached_sources
+from reconciliation.services.sources import LiveSource
 from reconciliation.services.wake import wake
 from reconciliation.webhooks.dialects import delivery_id, event_name, parse
-from reconciliation.webhooks.events import Announcement, EventKind, NormalisedEvent
+from reconciliation.webhooks.events import Announcement
 from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.malformed import MalformedBody
 from reconciliation.webhooks.signatures import verify
 
 _ZLIB_LEVEL = 1
-_QUIET = timedelta(hours=1)
-_SIGNATURE_REASONS = frozenset(
-    {
-        "empty_signature",
-        "legacy_only",
-        "malformed_signature",
-        "mismatch",
-        "missing_signature",
-        "no_secret",
-        "no_signing_secret",
-    }
-)
+_OVER = frozenset({TaskState.COMPLETED.value, TaskState.DISCARDED.value, None})
 
 
 class BadSignature(Exception):
@@ -71,12 +47,13 @@ class BadSignature(Exception):
 
 
 class BadBody(Exception):
-    """A verified request whose body cannot be understood; it was recorded, not queued."""
+    """A verified request whose body cannot be understood; it was kept, not queued."""
 
-    def __init__(self, error: MalformedBody) -> None:
+    def __init__(self, error: MalformedBody, *, delivery: int) -> None:
         super().__init__(str(error))
         self.code = error.code
         self.where = error.where
+        self.delivery = delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +80,53 @@ def receive(
 
     Raises:
         BadSignature: refused and counted; nothing else is stored.
-        BadBody: verified but not understood; stored without work, the sweep will read the heads.
+        BadBody: verified but not understood; kept without work, a sweep will read the heads.
     """
+    secret_id = _verified(source, headers, body, correlation_id=correlation_id, now=now)
+    try:
+        announcement = parse(source.host, headers, body)
+    except MalformedBody as error:
+        nothing = Announcement(
+            event_name(source.host, headers) or "", None, "ignored", error.code, ()
+        )
+        unread = Wanted(None, "", error.code, is_understood=False)
+        kept = store(
+            _delivery(source, headers, body, nothing, unread, secret_id, correlation_id, now), None
+        )
+        refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
+        expect_sweep(source, now=now)
+        raise BadBody(error, delivery=kept.id) from error
+    wanted = wanted_by(
+        announcement,
+        tenant_id=source.tenant_id,
+        host=source.host,
+        own_repository=source.repository,
+    )
+    if wanted.is_about_another:
+        refuse(source, "another_repository", headers, correlation_id=correlation_id, now=now)
+    run_after = now + coalesce
+    delivery = _delivery(
+        source, headers, body, announcement, wanted, secret_id, correlation_id, now
+    )
+    kept = store(
+        delivery,
+        observation_for(
+            wanted, correlation_id=correlation_id, run_after=run_after, announced_at=now
+        ),
+    )
+    if isinstance(kept, Known):
+        return _again(kept, delivery, announcement, wanted, run_after=run_after)
+    return Received(wanted.outcome.value, wanted.reason, correlation_id, kept.id, kept.task_id)
+
+
+def _verified(
+    source: LiveSource, headers: Headers, body: bytes, *, correlation_id: str, now: datetime
+) -> str:
+    """Return the id of the secret that proves the request."""
     verdict = verify(source.host, headers, body, source.secrets, now_unix=int(now.timestamp()))
     if verdict.ok and verdict.secret_id in source.old_secret_ids:
         # It verified, but with a secret whose overlap is over: refused, and worth an alert.
+        refuse(source, "expired_secret", headers, correlation_id=correlation_id, now=now)
         report_trouble(
             source,
             OLD_SECRET,
@@ -115,189 +134,80 @@ def receive(
             correlation_id=correlation_id,
             now=now,
         )
-        refuse(source, "expired_secret", headers, correlation_id=correlation_id, now=now)
         raise BadSignature("expired_secret")
     if not verdict.ok:
-        refuse(source, verdict.reason, headers, correlation_id=correlation_id, now=now)
+        refuse_signature(source, verdict.reason, headers, correlation_id=correlation_id, now=now)
         raise BadSignature(verdict.reason)
     if source.in_trouble:
-        resolve_trouble(source, correlation_id=correlation_id, now=now)
-        forget_cached_sources()
-    digest = hashlib.sha256(body).hexdigest()
-    try:
-        announcement = parse(source.host, headers, body)
-    except MalformedBody as error:
-        refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
-        raise BadBody(error) from error
-    repository = _repository_of(source, announcement)
-    work = _work_of(announcement, repository)
-    identity = announcement.delivery_id or delivery_id(
-        source.host, headers, digest, announcement.event_name
-    )
-    stored = store(
-        Stored(
-            source_id=source.id,
-            delivery_id=identity,
-            event=announcement.event_name,
-            headers=canonical_json(headers.kept()),
-            body_sha256=digest,
-            body_bytes=len(body),
-            body=zlib.compress(body, _ZLIB_LEVEL),
-            secret_id=verdict.secret_id or "",
-            outcome=DeliveryOutcome.ACCEPTED if work else DeliveryOutcome.IGNORED,
-            reason=_reason_of(announcement, repository),
-            events=json.dumps(
-                [event.as_json() for event in announcement.events], ensure_ascii=False
-            ),
-            correlation_id=correlation_id,
-            received_at=now,
-        ),
-        _planned(work, repository, correlation_id, run_after=now + coalesce, now=now)
-        if work and repository
-        else None,
-    )
-    if stored is None:
-        return _again(source, identity, coalesce=coalesce, now=now)
-    outcome = DeliveryOutcome.ACCEPTED if work else DeliveryOutcome.IGNORED
-    return Received(
-        outcome=outcome.value,
-        reason=_reason_of(announcement, repository),
-        correlation_id=correlation_id,
-        delivery=stored[0],
-        task=stored[1],
-    )
+        resolve_troubles(source, correlation_id=correlation_id, now=now)
+    return verdict.secret_id or ""
 
 
-def refuse(
-    source: LiveSource, reason: str, headers: Headers, *, correlation_id: str, now: datetime
-) -> None:
-    """Count a refused request by source and reason; a flood of them adds no rows."""
-    told = {
-        "last_at": now,
-        "last_event": (event_name(source.host, headers) or "")[:100],
-        "last_correlation_id": correlation_id,
-    }
-    key = {"source_id": source.id, "reason": reason[:40]}
-    known = WebhookRefusal.objects.filter(**key)
-    first_in_a_while = not known.filter(last_at__gt=now - _QUIET).exists()
-    if first_in_a_while and reason in _SIGNATURE_REASONS:
-        report_trouble(
-            source,
-            SIGNATURE_REFUSED,
-            reason=reason,
-            correlation_id=correlation_id,
-            now=now,
-        )
-        forget_cached_sources()
-    if not known.update(count=F("count") + 1, **told):
-        WebhookRefusal.objects.bulk_create(
-            [WebhookRefusal(**key, count=0, first_at=now, **told)], ignore_conflicts=True
-        )
-        WebhookRefusal.objects.filter(**key).update(count=F("count") + 1, **told)
-
-
-def _again(source: LiveSource, identity: str, *, coalesce: timedelta, now: datetime) -> Received:
-    """Answer a delivery id seen before: work that failed is worked again, else a duplicate."""
-    with transaction.atomic():
-        row = WebhookDelivery.objects.select_related("task").get(
-            source_id=source.id, delivery_id=identity
-        )
-        task = row.task
-        retried = task is not None and bool(
-            ReconciliationTask.objects.filter(pk=task.pk, state=TaskState.DEAD).update(
-                state=TaskState.QUEUED,
-                series=F("series") + 1,
-                attempts=0,
-                run_after=now + coalesce,
-                completed_at=None,
-            )
-        )
-        if retried:
-            wake(now + coalesce)
-    return Received(
-        outcome="accepted" if retried else "duplicate",
-        reason="redelivered after a failure" if retried else "seen before",
-        correlation_id=row.correlation_id,
-        delivery=row.pk,
-        task=row.task_id,
-    )
-
-
-def _repository_of(source: LiveSource, announcement: Announcement) -> RepositoryRow | None:
-    if source.repository is not None:
-        return source.repository
-    for event in announcement.events:
-        if event.repository.host_id:
-            found = repository_of_host(
-                tenant_id=source.tenant_id,
-                host_kind=source.host.value,
-                host_repository_id=event.repository.host_id,
-            )
-            if found is not None:
-                return repositories_by_id([found])[found]
-    return None
-
-
-def _work_of(announcement: Announcement, repository: RepositoryRow | None) -> str:
-    """Return the subject of the observation that is needed, or the empty string for none."""
-    if repository is None or not repository.is_active:
-        return ""
-    moves = [
-        (event.branch, event.before, event.after)
-        for event in announcement.events
-        if event.branch and event.kind in {EventKind.PUSH, EventKind.REF_DELETE}
-    ]
-    others = sorted({_subject_of(event) for event in announcement.events} - {""})
-    parts = ([announcement_subject(moves)] if moves else []) + others
-    return " ".join(parts)[:500]
-
-
-def _subject_of(event: NormalisedEvent) -> str:
-    request = event.pull_request
-    if request is not None:
-        return (
-            f"pull_request #{request.number} {request.step.value} {request.head_sha or '-'}"
-            f" {request.base_branch or '-'}"
-        )
-    if event.status is not None:
-        return f"status {event.status.sha} {event.status.context} {event.status.state}"
-    if event.change is not None:
-        return f"repository {event.change.action} {event.change.new_full_name or '-'}"
-    if event.kind is EventKind.REF_CREATE and event.branch:
-        return f"create {event.branch}"
-    return ""
-
-
-def _reason_of(announcement: Announcement, repository: RepositoryRow | None) -> str:
-    if announcement.outcome == "accepted" and repository is None:
-        return "no governed repository has this host id"
-    return announcement.reason
-
-
-def _planned(
-    subject: str,
-    repository: RepositoryRow,
+def _delivery(
+    source: LiveSource,
+    headers: Headers,
+    body: bytes,
+    announcement: Announcement,
+    wanted: Wanted,
+    secret_id: str,
     correlation_id: str,
+    now: datetime,
+) -> Stored:
+    digest = hashlib.sha256(body).hexdigest()
+    name = announcement.event_name
+    return Stored(
+        source_id=source.id,
+        delivery_id=announcement.delivery_id or delivery_id(source.host, headers, digest, name),
+        event=name,
+        headers=canonical_json(headers.kept()),
+        body_sha256=digest,
+        body_bytes=len(body),
+        body=zlib.compress(body, _ZLIB_LEVEL),
+        secret_id=secret_id,
+        outcome=wanted.outcome,
+        reason=wanted.reason,
+        events=events_text(announcement.events),
+        correlation_id=correlation_id,
+        received_at=now,
+    )
+
+
+def _again(
+    known: Known,
+    delivery: Stored,
+    announcement: Announcement,
+    wanted: Wanted,
     *,
     run_after: datetime,
-    now: datetime,
-) -> Planned:
-    return Planned(
-        item=WorkItem(
-            tenant=repository.tenant,
-            workspace=repository.workspace,
-            repo=repository.slug,
-            branch="",
-            task_kind=TaskKind.OBSERVE_REFS,
-            about=subject,
-        ),
-        repository_id=repository.id,
-        correlation_id=correlation_id,
-        origin=Origin.WEBHOOK,
-        priority=PRIORITY_EVENT,
-        run_after=run_after,
-        announced_at=now,
-    )
+) -> Received:
+    """Answer a delivery id seen before: what was never worked is worked now, else a duplicate.
+
+    Not worked are: what died, what was not understood then, what no governed repository wanted
+    then. What still waits is neither: it is on its way.
+    """
+    if known.task_id is not None and known.task_state == TaskState.DEAD:
+        if requeue_dead(known.task_id, run_after=run_after):
+            return _told(known, "accepted", "redelivered after a failure", known.task_id)
+    elif not known.is_applied and known.task_state in _OVER:
+        task_id = plan_again(
+            known.id,
+            wanted,
+            announcement.events,
+            renewed={
+                name: getattr(delivery, name)
+                for name in ("headers", "body_sha256", "body_bytes", "body", "secret_id")
+            },
+            correlation_id=known.correlation_id,
+            run_after=run_after,
+            now=delivery.received_at,
+        )
+        if task_id is not None:
+            return _told(known, "accepted", "redelivered, and understood this time", task_id)
+    return _told(known, "duplicate", "seen before", known.task_id)
+
+
+def _told(known: Known, outcome: str, reason: str, task_id: int | None) -> Received:
+    return Received(outcome, reason, known.correlation_id, known.id, task_id)
 
 
 def request_observation(

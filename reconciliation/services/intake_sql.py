@@ -5,7 +5,7 @@ there each of the three takes one.
 """
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -40,95 +40,163 @@ class Stored:
 _COLUMNS = tuple(field.name for field in fields(Stored))
 
 
-def store(delivery: Stored, planned: Planned | None) -> tuple[int, int | None] | None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery just stored, with the task that it caused or joined."""
+
+    id: int
+    task_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A delivery stored before under the same id, and how far it has come."""
+
+    id: int
+    task_id: int | None
+    task_state: str | None
+    outcome: str
+    is_applied: bool
+    correlation_id: str
+
+
+def store(delivery: Stored, planned: Planned | None) -> Kept | Known:
     """Store a delivery, and its task unless one that covers it is waiting, in one transaction.
 
-    Return `(delivery id, task id)`, or None when the delivery id is known already: then nothing is
-    stored and nothing planned.
+    A delivery id that is known already stores nothing and plans nothing: what is known is returned.
     """
     values = [getattr(delivery, name) for name in _COLUMNS]
     values[-1] = database_time(connection, delivery.received_at)
     if planned is None:
-        return _one(
+        row = _one(
             f"INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)})"
-            f" VALUES ({', '.join(['%s'] * len(_COLUMNS))}) {_ON_DUPLICATE}"
-            " RETURNING id, task_id",
+            f" VALUES ({_marks(values)}) {_ON_DUPLICATE} RETURNING id",
             values,
         )
+        return Kept(row[0], None) if row else _known(delivery)
     task = task_values(planned, now=delivery.received_at)
+    columns = ", ".join(task)
     task_params = [
         database_time(connection, value) if isinstance(value, datetime) else value
         for value in task.values()
     ]
-    columns = ", ".join(task)
+    overdue = database_time(connection, delivery.received_at - NOT_JOINED_AFTER)
     if connection.vendor == "postgresql":
-        return _by_one_statement(columns, task_params, values, planned)
+        return _by_one_statement(columns, task_params, delivery, values, planned, overdue)
     with transaction.atomic():
-        row = _by_two_statements(columns, task_params, values, planned)
-        if row is not None:
-            wake(planned.run_after)
-        return row
+        kept = _by_two_statements(columns, task_params, delivery, values, planned, overdue)
+        if kept is None:
+            return _known(delivery)
+        wake(planned.run_after)
+        return kept
 
 
 _ON_DUPLICATE = "ON CONFLICT (source_id, delivery_id) DO NOTHING"
-# An observation that waits covers us; a sweep's is not urgent enough to be joined.
-_JOINED = (
-    f"SELECT id FROM {TABLE} WHERE repository_id = %s AND branch = ''"
-    " AND task_kind = 'observe_refs' AND state = 'queued' AND origin = 'webhook'"
-    " ORDER BY id LIMIT 1"
+_KNOWN = (
+    "SELECT d.id, d.task_id, t.state AS task_state, d.outcome, d.applied_at IS NOT NULL AS applied,"
+    f" d.correlation_id FROM {_DELIVERY} d LEFT JOIN {TABLE} t ON t.id = d.task_id"
+    " WHERE d.source_id = %s AND d.delivery_id = %s"
 )
-_KNOWN = f"SELECT 1 FROM {_DELIVERY} WHERE source_id = %s AND delivery_id = %s"
+_WAITS = (
+    "{0}.repository_id = %s AND {0}.branch = '' AND {0}.task_kind = 'observe_refs'"
+    " AND {0}.state = 'queued' AND {0}.origin = 'webhook'"
+)
+# An observation that waits covers us: it reads the heads later than they moved. A sweep's is not
+# urgent enough to be joined. One that is overdue is left to its worker, unless it is the successor
+# of such a one: see NOT_JOINED_AFTER.
+_JOINED = (
+    f"SELECT t.id FROM {TABLE} t WHERE {_WAITS.format('t')}"
+    " AND (t.run_after > %s OR EXISTS (SELECT 1 FROM"
+    f" {TABLE} o WHERE {_WAITS.format('o')} AND o.id < t.id))"
+    " ORDER BY t.id DESC LIMIT 1"
+)
+NOT_JOINED_AFTER = timedelta(seconds=5)
+"""An observation due for longer than this is joined no more; later deliveries get its successor.
+
+Who joins holds its row until the commit, and a worker passes over what is held: under a stream of
+deliveries that never ends, a row that everybody joins could never be claimed. There are two waiting
+at most: while one is overdue, everybody joins the other.
+"""
 
 
 def _by_one_statement(
-    columns: str, task_params: list[Any], values: list[Any], planned: Planned
-) -> tuple[int, int | None] | None:
-    # A single statement is its own transaction: no BEGIN and COMMIT to wait for.
+    columns: str,
+    task_params: list[Any],
+    delivery: Stored,
+    values: list[Any],
+    planned: Planned,
+    overdue: Any,
+) -> Kept | Known:
+    # A single statement is its own transaction: no BEGIN and COMMIT to wait for. FOR SHARE: a
+    # worker that claims the row at this moment either sees our delivery or makes us look again.
     wake_sql, wake_params = wake_statement(planned.run_after)
-    return _one(
-        f"WITH joined AS ({_JOINED}),"
+    row = _one(
+        f"WITH known AS MATERIALIZED ({_KNOWN}),"
+        f" joined AS MATERIALIZED ({_JOINED} FOR SHARE OF t),"
         f" made AS (INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
-        f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS (SELECT 1 FROM joined)"
+        " WHERE NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM joined)"
         f" ON CONFLICT {REVIVE} RETURNING id),"
         f" kept AS (INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
         f" SELECT {_marks(values)}, COALESCE((SELECT id FROM joined), (SELECT id FROM made))"
-        f" {_ON_DUPLICATE} RETURNING id, task_id),"
+        f" WHERE NOT EXISTS (SELECT 1 FROM known) {_ON_DUPLICATE} RETURNING id, task_id),"
         f" woken AS ({wake_sql} AND EXISTS (SELECT 1 FROM kept))"
-        " SELECT id, task_id FROM kept",
+        " SELECT id, task_id, NULL, NULL, NULL, NULL FROM kept UNION ALL SELECT * FROM known",
         [
-            planned.repository_id,
+            delivery.source_id,
+            delivery.delivery_id,
+            *_joined_params(planned, overdue),
             *task_params,
-            values[0],
-            values[1],
             *values,
             *wake_params,
         ],
     )
+    if row is None:
+        # Somebody else stored it while we did: its row was not there when the statement began.
+        return _known(delivery)
+    return Known(*row) if row[3] is not None else Kept(row[0], row[1])
 
 
 def _by_two_statements(
-    columns: str, task_params: list[Any], values: list[Any], planned: Planned
-) -> tuple[int, int | None] | None:
+    columns: str,
+    task_params: list[Any],
+    delivery: Stored,
+    values: list[Any],
+    planned: Planned,
+    overdue: Any,
+) -> Kept | None:
+    joined = _joined_params(planned, overdue)
     made = _one(
         f"INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
         f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS ({_JOINED})"
-        f" ON CONFLICT {REVIVE} RETURNING id, id",
-        [*task_params, values[0], values[1], planned.repository_id],
+        f" ON CONFLICT {REVIVE} RETURNING id",
+        [*task_params, delivery.source_id, delivery.delivery_id, *joined],
     )
-    return _one(
+    row = _one(
         f"INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
         f" SELECT {_marks(values)}, COALESCE(%s, ({_JOINED})) WHERE true"
         f" {_ON_DUPLICATE} RETURNING id, task_id",
-        [*values, made[0] if made else None, planned.repository_id],
+        [*values, made[0] if made else None, *joined],
     )
+    return Kept(*row) if row else None
+
+
+def _joined_params(planned: Planned, overdue: Any) -> list[Any]:
+    return [planned.repository_id, overdue, planned.repository_id]
+
+
+def _known(delivery: Stored) -> Known:
+    row = _one(_KNOWN, [delivery.source_id, delivery.delivery_id])
+    if row is None:
+        raise LookupError(f"delivery {delivery.delivery_id} was neither stored nor known")
+    return Known(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
 
 
 def _marks(params: list[Any]) -> str:
     return ", ".join(["%s"] * len(params))
 
 
-def _one(sql: str, params: list[Any]) -> tuple[int, int | None] | None:
+def _one(sql: str, params: list[Any]) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        row: tuple[int, int | None] | None = cursor.fetchone()
+        row: tuple[Any, ...] | None = cursor.fetchone()
         return row

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
 from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
-from reconciliation.models import Finding, WebhookSecret, WebhookSource
+from reconciliation.models import Finding, FindingState, WebhookSecret, WebhookSource
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.matching import Secret
 
 CACHE_SECONDS = 5
+SOURCE_CHECK = "webhook_source"
+"""The check that findings about sources belong to."""
 DEFAULT_OVERLAP = timedelta(hours=24)
 
 
@@ -31,7 +33,7 @@ class LiveSource:
     old_secret_ids: frozenset[str]
     """Secrets past their overlap; they verify no more, but their use is worth an alert."""
     in_trouble: bool
-    """A refused-signature finding is open."""
+    """A finding about this source is open."""
 
 
 class SourceNotFound(Exception):
@@ -78,19 +80,24 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
             for secret in secrets
             if secret.expires_at is not None and secret.expires_at <= now
         ),
-        in_trouble=Finding.objects.filter(
-            repository_id=row.repository_id or 0,
-            branch="",
-            check_kind="webhook_source",
-            stable_class="signature_refused",
-            state="open",
-            actual__source=str(row.pk),
-        ).exists(),
+        in_trouble=findings_of_source(row.tenant_id, row.pk)
+        .filter(state=FindingState.OPEN)
+        .exists(),
     )
     if len(_cache) > 10_000:
         _cache.clear()
     _cache[token] = (time.monotonic() + CACHE_SECONDS, source)
     return source
+
+
+def findings_of_source(tenant_id: int, source_id: int) -> QuerySet[Finding]:
+    """Return what was ever found about a source; each class of it has one row."""
+    return Finding.objects.filter(
+        repository__tenant_id=tenant_id,
+        branch="",
+        check_kind=SOURCE_CHECK,
+        actual__source=str(source_id),
+    )
 
 
 def forget_cached_sources() -> None:

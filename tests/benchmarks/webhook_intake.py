@@ -149,7 +149,7 @@ def _prepare(secret: str) -> str:
     from tests.factories.governance import RepositoryFactory
 
     call_command("migrate", verbosity=0)
-    repository = RepositoryFactory.create(host_kind="github")
+    repository = RepositoryFactory.create(host_kind="github", host_repository_id="7")
     source = create_source(
         tenant_id=repository.tenant_id,
         tenant=repository.tenant.slug,

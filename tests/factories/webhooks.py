@@ -19,8 +19,12 @@ ZERO = "0" * 40
 def webhook_source(
     repository: Repository, *, host: str = "github", secret: str = SECRET, now: datetime = NOON
 ) -> WebhookSource:
-    """Store a source of one repository with one live secret."""
+    """Store a source of one repository with one live secret.
+
+    As after connecting, the host's id of the repository is not known: the first delivery tells it.
+    """
     forget_cached_sources()
+    Repository.objects.filter(pk=repository.pk).update(host_repository_id="")
     return create_source(
         tenant_id=repository.tenant_id,
         tenant=repository.tenant.slug,
