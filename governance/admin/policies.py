@@ -22,11 +22,12 @@ class PolicyVersionAdmin(ScopedAdmin):
         "branch_pattern",
         "version",
         "author",
+        "approved_by",
         "reason",
         "published_at",
     )
     list_filter = ("layer",)
-    search_fields = ("target", "branch_pattern", "author", "digest__exact")
+    search_fields = ("target", "branch_pattern", "author", "approved_by", "digest__exact")
     date_hierarchy = "published_at"
     exclude = ("document",)
     readonly_fields = ("as_published",)

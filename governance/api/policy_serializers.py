@@ -19,6 +19,7 @@ _VERSION_FIELDS = [
     "version",
     "digest",
     "author",
+    "approved_by",
     "reason",
     "published_at",
 ]

@@ -41,6 +41,13 @@ class PolicyVersion(models.Model):
     document = models.JSONField()
     digest = models.CharField(max_length=64)
     author = models.CharField(max_length=200)
+    approved_by = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The second person, who is needed to loosen a floor.",
+    )
     reason = models.CharField(max_length=500)
     published_at = models.DateTimeField()
 

@@ -1,7 +1,7 @@
 """Reads policy layers: those over repositories, those below a place, why a value is in force."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -31,6 +31,17 @@ class LayerSet:
         return self.layers + tuple(
             layer for layer in self.branch_layers if matches(layer.branch_pattern, branch)
         )
+
+    def with_layer(self, layer: PolicyLayer) -> "LayerSet":
+        """Return the set as it is once `layer`, which must reach here, is in force."""
+
+        def swapped(layers: Iterable[PolicyLayer]) -> tuple[PolicyLayer, ...]:
+            others = (one for one in layers if _address(one) != _address(layer))
+            return tuple(in_order([*others, layer]))
+
+        if layer.layer == "branch":
+            return replace(self, branch_layers=swapped(self.branch_layers))
+        return replace(self, layers=swapped(self.layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,11 @@ def explain(repository_id: int, branch: str) -> Explanation:
         layers=layers,
         origins=tuple(merged.origins[key] for key in sorted(merged.origins)),
     )
+
+
+def _address(layer: PolicyLayer) -> tuple[str, str]:
+    # Over one repository there is one layer of each kind, and one of each branch pattern.
+    return (layer.layer, layer.branch_pattern)
 
 
 def _newest(versions: QuerySet[PolicyVersion]) -> list[_Row]:

@@ -72,6 +72,20 @@ def load_policies(repository_ids: Sequence[int]) -> PolicyResolver:
     return PolicyResolver(layer_sets(repository_ids))
 
 
+def load_policies_with(
+    layer: PolicyLayer, repository_ids: Sequence[int]
+) -> tuple[PolicyResolver, PolicyResolver]:
+    """Return the policies over these repositories as they are, and as they are with `layer`.
+
+    All of the repositories must lie below the layer. Two statements.
+    """
+    found = layer_sets(repository_ids)
+    return (
+        PolicyResolver(found),
+        PolicyResolver({pk: layers.with_layer(layer) for pk, layers in found.items()}),
+    )
+
+
 def remember_policies(
     policies: Iterable[Policy], *, documents: Mapping[str, str], now: datetime
 ) -> None:

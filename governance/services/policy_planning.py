@@ -52,13 +52,18 @@ class Plan:
     """What publishing a document at a place would do."""
 
     place: PolicyPlace
-    document: Mapping[str, Any]
-    digest: str
+    layer: PolicyLayer
+    """The layer as it would be."""
     previous: PolicyVersion | None
     changes: tuple[Change, ...]
     loosened_floors: tuple[str, ...]
     overruled_below: tuple[OverruledBelow, ...]
     warnings: tuple[PolicyProblem, ...]
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the document."""
+        return self.layer.digest
 
 
 def plan_version(text: PolicyText, *, place: PolicyPlace) -> Plan:
@@ -81,8 +86,7 @@ def plan_version(text: PolicyText, *, place: PolicyPlace) -> Plan:
     warnings = [*problems, *_pattern_warnings(text, place)]
     return Plan(
         place=place,
-        document=document,
-        digest=candidate.digest,
+        layer=candidate,
         previous=previous,
         changes=_changes(before, document),
         loosened_floors=loosened_floors(

@@ -49,6 +49,23 @@ class Published:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A version that nothing stands against; `is_new` is False when its document is in force."""
+
+    plan: Plan
+    author: Actor
+    approved_by: Actor | None
+    reason: str
+    manifest: Mapping[str, Any] | None
+    is_new: bool
+
+    @property
+    def number(self) -> int:
+        """Return the number that the version gets."""
+        return self.plan.layer.version
+
+
 def publish_version(
     text: PolicyText,
     *,
@@ -61,7 +78,30 @@ def publish_version(
     correlation_id: str,
     now: datetime,
 ) -> Published:
-    """Publish the next version of a layer, with its audit entry.
+    """Publish the next version of a layer, with its audit entry; see `prepare_version`."""
+    ready = prepare_version(
+        text,
+        place=place,
+        author=author,
+        approved_by=approved_by,
+        reason=reason,
+        expected_version=expected_version,
+        manifest=manifest,
+    )
+    return store_version(ready, correlation_id=correlation_id, now=now)
+
+
+def prepare_version(
+    text: PolicyText,
+    *,
+    place: PolicyPlace,
+    author: Actor,
+    approved_by: Actor | None,
+    reason: str,
+    expected_version: int | None,
+    manifest: Mapping[str, Any] | None = None,
+) -> Publication:
+    """Return the next version of a layer when nothing stands against it; store nothing.
 
     `approved_by` is somebody whose identity the caller has proven; it is needed to loosen a floor.
     `expected_version` is the number of the version this was written over (0: none was), or None to
@@ -80,34 +120,53 @@ def publish_version(
     if not SHORTEST_REASON <= len(reason.strip()) <= LONGEST_REASON:
         raise BadReason(f"a reason has {SHORTEST_REASON} to {LONGEST_REASON} characters")
     plan = plan_version(text, place=place)
-    number = plan.previous.version if plan.previous else 0
-    if expected_version is not None and expected_version != number:
+    in_force = plan.previous.version if plan.previous else 0
+    if expected_version is not None and expected_version != in_force:
         raise PolicyChangedMeanwhile(
-            f"{place.name} is at version {number}, not {expected_version}: read it, then decide."
+            f"{place.name} is at version {in_force}, not {expected_version}: read it, then decide."
         )
     is_carried = manifest is None or (place.workspace and place.workspace.manifest == manifest)
-    if plan.previous is not None and plan.previous.digest == plan.digest and is_carried:
-        return Published(version=plan.previous, is_new=False, plan=plan)
+    is_same = plan.previous is not None and plan.previous.digest == plan.digest
     if plan.loosened_floors and not _is_second_person(approved_by, author):
         raise ApprovalNeeded(plan.loosened_floors)
+    return Publication(
+        plan=plan,
+        author=author,
+        approved_by=approved_by if _is_second_person(approved_by, author) else None,
+        reason=reason.strip(),
+        manifest=manifest,
+        is_new=not (is_same and is_carried),
+    )
+
+
+def store_version(
+    ready: Publication,
+    *,
+    correlation_id: str,
+    now: datetime,
+    effects: Mapping[str, Any] | None = None,
+) -> Published:
+    """Store a version with its audit entry; what is in force already is left as it is.
+
+    `effects` is what publishing it did beside, for the entry. The entry comes last: whoever calls
+    this in a transaction of their own changes other rows before, as everybody does.
+
+    Raises:
+        PolicyChangedMeanwhile: somebody else published since it was prepared.
+    """
+    plan, place = ready.plan, ready.plan.place
+    if not ready.is_new and plan.previous is not None:
+        return Published(version=plan.previous, is_new=False, plan=plan)
     with transaction.atomic():
-        version = _store(plan, number=number + 1, author=author, reason=reason.strip(), now=now)
-        append_one(
-            _entry(
-                plan,
-                version,
-                author=author,
-                approved_by=approved_by,
-                correlation_id=correlation_id,
-            )
-        )
-        if manifest is not None and place.workspace is not None:
-            Workspace.objects.filter(pk=place.workspace.pk).update(manifest=manifest)
+        version = _store(ready, now=now)
+        if ready.manifest is not None and place.workspace is not None:
+            Workspace.objects.filter(pk=place.workspace.pk).update(manifest=ready.manifest)
+        append_one(_entry(ready, version, correlation_id=correlation_id, effects=effects or {}))
     return Published(version=version, is_new=True, plan=plan)
 
 
-def _store(plan: Plan, *, number: int, author: Actor, reason: str, now: datetime) -> PolicyVersion:
-    place = plan.place
+def _store(ready: Publication, *, now: datetime) -> PolicyVersion:
+    place, layer = ready.plan.place, ready.plan.layer
     try:
         with transaction.atomic():
             return PolicyVersion.objects.create(
@@ -117,34 +176,35 @@ def _store(plan: Plan, *, number: int, author: Actor, reason: str, now: datetime
                 repository=place.repository,
                 branch_pattern=place.branch_pattern,
                 target=place.target,
-                version=number,
-                document=plan.document,
-                digest=plan.digest,
-                author=author.name,
-                reason=reason,
+                version=ready.number,
+                document=layer.document,
+                digest=layer.digest,
+                author=ready.author.name,
+                approved_by=ready.approved_by.name if ready.approved_by else "",
+                reason=ready.reason,
                 published_at=now,
             )
     except IntegrityError as error:
         raise PolicyChangedMeanwhile(
-            f"Somebody else published version {number} of {place.name} just now: read it first."
+            f"Somebody else published version {ready.number} of {place.name} just now: read it"
+            " first."
         ) from error
 
 
 def _entry(
-    plan: Plan,
+    ready: Publication,
     version: PolicyVersion,
     *,
-    author: Actor,
-    approved_by: Actor | None,
     correlation_id: str,
+    effects: Mapping[str, Any],
 ) -> Entry:
-    place = plan.place
+    plan, place, second = ready.plan, ready.plan.place, ready.approved_by
     return Entry(
         tenant=place.tenant_slug,
         workspace=place.workspace.slug if place.workspace else "",
         repo=place.repository.slug if place.repository else "",
         at=version.published_at,
-        actor=author,
+        actor=ready.author,
         action="policy.publish",
         object_kind="policy",
         object_id=place.name,
@@ -153,13 +213,14 @@ def _entry(
         policy_version=version.digest,
         data={
             "version": version.version,
-            "approved_by": f"{approved_by.kind}:{approved_by.name}" if approved_by else "",
+            "approved_by": f"{second.kind}:{second.name}" if second else "",
             "previous_digest": plan.previous.digest if plan.previous else "",
             "loosened_floors": list(plan.loosened_floors),
             "changes": [
                 {"key": change.key, "before": change.before, "after": change.after}
                 for change in plan.changes
             ],
+            **effects,
         },
     )
 

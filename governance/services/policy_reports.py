@@ -101,6 +101,7 @@ def _version_values(version: PolicyVersion) -> dict[str, Any]:
         "version": version.version,
         "digest": version.digest,
         "author": version.author,
+        "approved_by": version.approved_by,
         "reason": version.reason,
         "published_at": utc_text(version.published_at),
     }

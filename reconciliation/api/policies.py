@@ -16,7 +16,6 @@ from governance.api.policies import PolicyVersionList
 from governance.api.policy_serializers import (
     DraftSerializer,
     PlanSerializer,
-    PublishedSerializer,
     PublishSerializer,
 )
 from governance.api.problem_answer import problem_answer
@@ -28,11 +27,13 @@ from governance.services.policy_publishing import (
     ApprovalNeeded,
     BadReason,
     PolicyChangedMeanwhile,
-    publish_version,
 )
 from governance.services.policy_reports import plan_values, problem_values, published_values
 from reconciliation.api.base import caller_of
+from reconciliation.api.policy_serializers import RolloutSerializer
 from reconciliation.domain.risk import RULE_WEIGHTS
+from reconciliation.models import Origin
+from reconciliation.services.policy_rollout import publish_policy
 
 APPROVAL_HEADER = "X-Approval-Token"
 
@@ -49,7 +50,7 @@ class PolicyVersions(PolicyVersionList):
                 description="Token of a second person; needed to loosen a floor.",
             )
         ],
-        responses={200: PublishedSerializer, 201: PublishedSerializer},
+        responses={200: RolloutSerializer, 201: RolloutSerializer},
     )
     def post(self, request: Request) -> Response:
         """Publish the next version of a layer; 200 when the same document is in force already."""
@@ -59,13 +60,14 @@ class PolicyVersions(PolicyVersionList):
         place = _place(request, asked)
         now = timezone.now()
         try:
-            published = publish_version(
+            rollout = publish_policy(
                 _text(asked),
                 place=place,
                 author=caller_of(request).actor,
                 approved_by=_approver(request, place, now=now),
                 reason=asked["reason"],
                 expected_version=asked["expected_version"],
+                origin=Origin.API,
                 correlation_id=current_correlation_id(),
                 now=now,
             )
@@ -77,8 +79,9 @@ class PolicyVersions(PolicyVersionList):
             return problem_answer(409, "policy_changed", str(changed))
         except BadReason as error:
             raise exceptions.ValidationError({"reason": str(error)}) from error
-        answer = PublishedSerializer(published_values(published)).data
-        return Response(answer, status=201 if published.is_new else 200)
+        published = rollout.published
+        answer = RolloutSerializer({**published_values(published), "rollout": rollout.numbers})
+        return Response(answer.data, status=201 if published.is_new else 200)
 
 
 class PolicyCheck(APIView):

@@ -10,6 +10,7 @@ from governance.domain.policy_schema import CHECK_OF_RULES, SETTINGS, setting_of
 from governance.selectors.policies import Explanation
 from governance.services.policy_planning import Plan
 from reconciliation.domain.risk import RULE_WEIGHTS
+from reconciliation.services.policy_rollout import Rollout
 
 
 def import_values(file: str, imported: Imported) -> dict[str, Any]:
@@ -50,6 +51,19 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     for below in plan.overruled_below:
         wanted, in_force = _shown(below.wanted), _shown(below.in_force)
         yield f"  overrules {below.layer}: {below.key} {wanted} -> {in_force}"
+
+
+def rollout_lines(rollout: Rollout) -> Iterator[str]:
+    """Yield what publishing led to, for people; the version is the last word."""
+    published = rollout.published
+    if rollout.reclassified:
+        yield f"{rollout.reclassified} branches have another class now"
+    if rollout.planned:
+        yield f"{rollout.planned} checks planned"
+    if rollout.left:
+        yield f"{rollout.left} more are not: reconcile their repositories to have them made too"
+    was = "published" if published.is_new else "in force already"
+    yield f"version {published.version.version} {was}"
 
 
 def explanation_lines(explanation: Explanation, *, name: str) -> Iterator[str]:

@@ -50,8 +50,6 @@ from governance.services.policy_publishing import (
     ApprovalNeeded,
     BadReason,
     PolicyChangedMeanwhile,
-    Published,
-    publish_version,
 )
 from governance.services.policy_reports import (
     explanation_values,
@@ -68,9 +66,12 @@ from reconciliation.management.policy_output import (
     key_table,
     key_values,
     plan_lines,
+    rollout_lines,
     rule_table,
     rule_values,
 )
+from reconciliation.models import Origin
+from reconciliation.services.policy_rollout import Rollout, publish_policy
 
 REFUSED, NOT_POSSIBLE, NOT_APPROVED, CHANGED_MEANWHILE = 1, 2, 3, 4
 
@@ -154,12 +155,12 @@ class Command(BaseCommand):
             return
         manifests = [value for value, one in read.values() if one.what == "workspace manifest"]
         is_carried = options["layer"] == "workspace" and len(manifests) == 1
-        published = self._store(
+        rollout = self._store(
             check_policy(document, layer=options["layer"], rules=RULE_WEIGHTS),
             options,
             manifest=manifests[0] if is_carried else None,
         )
-        self._tell_published(published, {"files": files}, lines)
+        self._tell_published(rollout, {"files": files}, lines)
 
     def _keys(self, options: Mapping[str, Any]) -> None:
         self._tell({"keys": key_values()}, key_table())
@@ -169,11 +170,11 @@ class Command(BaseCommand):
 
     def _store(
         self, text: PolicyText, options: Mapping[str, Any], *, manifest: Mapping[str, Any] | None
-    ) -> Published:
+    ) -> Rollout:
         place = _place(options)
         approver = options["approved_by"]
         try:
-            return publish_version(
+            return publish_policy(
                 text,
                 place=place,
                 author=Actor(ActorKind.USER, options["author"] or _who()),
@@ -183,6 +184,7 @@ class Command(BaseCommand):
                 reason=options["reason"],
                 expected_version=options["expected_version"],
                 manifest=manifest,
+                origin=Origin.MANUAL,
                 correlation_id=options["correlation_id"],
                 now=timezone.now(),
             )
@@ -193,12 +195,12 @@ class Command(BaseCommand):
             raise CommandError(str(changed), returncode=CHANGED_MEANWHILE) from changed
 
     def _tell_published(
-        self, published: Published, more: Mapping[str, Any], lines: Iterable[str]
+        self, rollout: Rollout, more: Mapping[str, Any], lines: Iterable[str]
     ) -> None:
-        was = "published" if published.is_new else "in force already"
-        last = f"version {published.version.version} {was}"
+        published = rollout.published
         self._tell(
-            {**published_values(published), **more}, [*lines, *plan_lines(published.plan), last]
+            {**published_values(published), "rollout": rollout.numbers, **more},
+            [*lines, *plan_lines(published.plan), *rollout_lines(rollout)],
         )
         self._warn(published.plan.warnings)
 

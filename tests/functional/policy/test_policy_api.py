@@ -8,8 +8,14 @@ from rest_framework.test import APIClient
 
 from audit.models import AuditEntry
 from governance.models import PolicyVersion
+from reconciliation.models import ReconciliationTask
 from tests.conftest import World
-from tests.factories.governance import ApiTokenFactory, TenantFactory, api_client
+from tests.factories.governance import (
+    ApiTokenFactory,
+    BranchFactory,
+    TenantFactory,
+    api_client,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.functional.policy.urls")]
 
@@ -109,6 +115,7 @@ class TestPublishing:
         assert told["plan"]["changes"] == [
             {"key": "stale_branch.idle_days", "before": None, "after": 30}
         ]
+        assert told["rollout"] == {"reclassified": 0, "planned": 0, "left": 0}
         listed = reader.get(VERSIONS).json()["results"]
         assert listed == [told["version"]]
         assert listed[0]["author"].startswith("client-")
@@ -270,6 +277,17 @@ class TestTheSecondPerson:
 
         assert answer.status_code == 201
         assert answer.json()["plan"]["loosened_floors"] == ["lease.mode"]
+        assert answer.json()["version"]["approved_by"] == "bob"
+
+    def test_publishing_takes_effect_at_once_and_the_answer_says_how_far(
+        self, admin: APIClient, tenant_world: World
+    ) -> None:
+        BranchFactory.create(repository=tenant_world.repository, name="release/1")
+
+        answer = post(admin, draft("branches: {protected: [release/*]}"))
+
+        assert answer.json()["rollout"] == {"reclassified": 1, "planned": 1, "left": 0}
+        assert ReconciliationTask.objects.get().origin == "api"
 
     @pytest.mark.parametrize("scopes", [["read"], ["leases", "runs", "alerts", "tasks"]])
     def test_the_token_of_somebody_who_may_not_publish_does_not_approve(

@@ -19,6 +19,7 @@ from governance.models import Membership, PolicyVersion, Role
 from reconciliation.domain.risk import RULE_WEIGHTS
 from reconciliation.management.policy_output import key_table, rule_table
 from tests.conftest import World
+from tests.factories.governance import BranchFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +156,19 @@ class TestPublish:
         version = PolicyVersion.objects.get()
         assert (version.author, version.reason) == ("ann", REASON)
         assert AuditEntry.objects.get().correlation_id != ""
+
+    def test_what_it_leads_to_is_told_before_the_version(
+        self, file: Any, tenant_world: World
+    ) -> None:
+        BranchFactory.create(repository=tenant_world.repository, name="release/1")
+
+        ran = publish(file("branches: {protected: [release/*]}"))
+
+        assert ran.out.splitlines()[-3:] == [
+            "1 branches have another class now",
+            "1 checks planned",
+            "version 1 published",
+        ]
 
     def test_the_same_document_again_is_in_force_already(
         self, file: Any, tenant_world: World

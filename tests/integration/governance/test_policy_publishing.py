@@ -253,6 +253,16 @@ class TestTheSecondPerson:
         assert entry.actor_name == "ann"
         assert data_of(entry)["approved_by"] == "user:bob"
         assert data_of(entry)["loosened_floors"] == ["head_drift.settle_seconds"]
+        assert PolicyVersion.objects.get(version=2).approved_by == "bob"
+
+    @pytest.mark.parametrize("approver", [None, ANN])
+    def test_without_somebody_else_a_version_names_nobody(
+        self, tenant_world: World, approver: Actor | None
+    ) -> None:
+        publish("lease: {mode: off}", "tenant", "acme", approved_by=approver)
+
+        assert PolicyVersion.objects.get().approved_by == ""
+        assert data_of(AuditEntry.objects.get())["approved_by"] == ""
 
     def test_tightening_a_floor_needs_nobody_else(self, tenant_world: World) -> None:
         publish(FLOOR_60, "tenant", "acme")
