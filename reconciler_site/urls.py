@@ -3,11 +3,11 @@
 from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 import governance.api.openapi  # noqa: F401 - registers the schemes
 from reconciler_site.health import healthz, readyz
+from reconciler_site.metrics import metrics
 
 # Swagger UI sets styles from its script; scripts still come from us only.
 _docs = csp_update({"style-src": ["'self'", "'unsafe-inline'"]})(
@@ -17,7 +17,7 @@ _docs = csp_update({"style-src": ["'self'", "'unsafe-inline'"]})(
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
-    path("metrics", ExportToDjangoView, name="metrics"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", _docs, name="api-docs"),

@@ -16,6 +16,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -82,23 +83,26 @@ class Command(BaseCommand):
         web_command = _web_command(host, port, options)
         self._prepare(may_migrate=options["migrate"])
         url = _url(host, port)
-        # Links in notifications lead to where the site really is, unless told otherwise.
-        environment = {"RECONCILER_PUBLIC_URL": url, **os.environ, "PYTHONPATH": _python_path()}
-        web = Child("web", web_command, environment, is_vital=True)
-        worker = Child("worker", _worker_command(), environment, is_vital=False)
-        children = [web] if options["no_worker"] else [web, worker]
-        # The children open their own; ours would be idle for as long as the site runs.
+        with tempfile.TemporaryDirectory(prefix="reconciler-metrics-") as shared:
+            environment = _environment(url, shared=shared if options["workers"] > 1 else None)
+            web = Child("web", web_command, environment, is_vital=True)
+            worker = Child("worker", _worker_command(), environment, is_vital=False)
+            code = self._run([web] if options["no_worker"] else [web, worker], host, port)
+        self._report("stopped", {"exit_code": code})
+        if code:
+            sys.exit(code)
+
+    def _run(self, children: list[Child], host: str, port: int) -> int:
+        """Run the children, the web server first among them, and return the exit code."""
+        # They open connections of their own; ours would be idle for as long as the site runs.
         connections.close_all()
         supervisor = Supervisor(children, report=self._report)
 
         def announce() -> None:
-            if _wait_until_it_answers(supervisor, web, host, port):
-                self._report("ready", {"url": url})
+            if _wait_until_it_answers(supervisor, children[0], host, port):
+                self._report("ready", {"url": _url(host, port)})
 
-        code = supervisor.run(on_start=announce)
-        self._report("stopped", {"exit_code": code})
-        if code:
-            sys.exit(code)
+        return supervisor.run(on_start=announce)
 
     def _prepare(self, *, may_migrate: bool) -> None:
         prepare_folder_of_embedded_database()
@@ -158,10 +162,20 @@ def _worker_command() -> list[str]:
     return [sys.executable, str(settings.MANAGE_PY), "reconcile_worker"]
 
 
-def _python_path() -> str:
-    """Let children import the project from wherever the command was started."""
-    inherited = os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join(filter(None, [str(settings.MANAGE_PY.parent), inherited]))
+def _environment(url: str, *, shared: str | None) -> dict[str, str]:
+    """Return what the children inherit: ours, and what they cannot know by themselves."""
+    path = [str(settings.MANAGE_PY.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        # Links in notifications lead to where the site really is, unless told otherwise.
+        "RECONCILER_PUBLIC_URL": url,
+        **os.environ,
+        # The command may have been started from anywhere.
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    }
+    if shared is not None:
+        # Each web process counts for itself; here they add up what they counted.
+        environment["PROMETHEUS_MULTIPROC_DIR"] = shared
+    return environment
 
 
 def _is_sqlite() -> bool:

@@ -1,6 +1,7 @@
 """The API describes itself, and its page works under a strict content security policy."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,3 +40,23 @@ def test_other_pages_allow_no_inline_style_either() -> None:
 
     assert "unsafe-inline" not in policy
     assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize("has_several_processes", [False, True])
+def test_metrics_hold_the_loops_numbers_and_those_of_requests(
+    has_several_processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_several_processes:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    answer = Client().get("/metrics")
+
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert "reconciler_collector_up 1.0" in answer.content.decode()
+    assert ("django_http_requests_before" in answer.content.decode()) is not has_several_processes
+
+
+def test_metrics_take_no_other_method() -> None:
+    answer = Client().post("/metrics")
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")

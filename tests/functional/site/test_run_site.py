@@ -251,6 +251,13 @@ def test_a_schema_on_postgresql_is_changed_only_when_asked(
     url = site.expect("ready")["url"]
 
     assert "postgresql answers" in answer(url, "/readyz")[2]
+    # Two web processes, one sum: whichever answers, it has counted them all.
+    for _ in range(6):
+        answer(url, "/healthz")
+    counted = re.findall(
+        r'http_requests_total_by_method_total\{method="GET"\} (\S+)', answer(url, "/metrics")[2]
+    )
+    assert [float(number) >= 7 for number in counted] == [True]
     assert site.stop()[0] == 0
 
 
