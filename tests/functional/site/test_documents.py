@@ -35,8 +35,9 @@ def test_the_page_of_the_schema_needs_no_inline_script() -> None:
     assert "style-src 'self' 'unsafe-inline'" in policy
 
 
-def test_other_pages_allow_no_inline_style_either() -> None:
-    policy = Client().get("/admin/login/").headers["Content-Security-Policy"]
+@pytest.mark.parametrize("path", ["/admin/login/", "/nothing", "/find?q=%00"])
+def test_other_pages_allow_no_inline_style_either(path: str) -> None:
+    policy = Client().get(path).headers["Content-Security-Policy"]
 
     assert "unsafe-inline" not in policy
     assert "frame-ancestors 'none'" in policy
