@@ -163,13 +163,15 @@ class _Conversation:
             selector.register(self._stdin, selectors.EVENT_WRITE, self._send)
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
+                if not ready and time.monotonic() >= deadline:
                     limit = self._git.timeout_seconds
                     raise GitTimedOut(f"git {self._what} took more than {limit:g} s")
                 for key, _ in ready:
                     is_over = key.data()
                     if is_over:
                         selector.unregister(key.fileobj)
+                    if is_over and key.fileobj is self._stdin:
+                        self._close_stdin()
 
     def close(self) -> None:
         for stream in (self._stdin, self._stdout, self._stderr):
@@ -183,11 +185,13 @@ class _Conversation:
                 self._unsent = self._unsent[written:]
         except BrokenPipeError:  # git gave up reading; its exit status and words say why
             self._unsent = self._unsent[:0]
-        if self._unsent:
-            return False
+        return not self._unsent
+
+    def _close_stdin(self) -> None:
+        # Only once it is unregistered: a process that another thread is just starting may hold the
+        # pipe too, and then a closed descriptor would go on waking the selector.
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-        return True
 
     def _take_output(self) -> bool:
         piece = os.read(self._stdout.fileno(), _PIECE_BYTES)
