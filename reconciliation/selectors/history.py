@@ -34,6 +34,11 @@ class HistoryLine:
     hash: str
     data: dict[str, Any]
 
+    @property
+    def is_decision(self) -> bool:
+        """Whether a check decided something here; `outcome` is then its word for it."""
+        return self.action.startswith("decision.")
+
 
 def history_of_object(
     caller: Caller, *, tenant: str, object_kind: str, object_ids: Sequence[str]

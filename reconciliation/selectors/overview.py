@@ -72,6 +72,7 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
         )
     )
     findings = _findings(caller)
+    drift = _drift(findings)
     dead = sum(depth.dead for depth in queue)
     reasons = _degraded_reasons(sweeps, heartbeats, dead=dead, now=now)
     return Overview(
@@ -79,11 +80,12 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
         status="degraded" if reasons else "ok",
         degraded_reasons=reasons,
         repositories=counts["repositories"] or 0,
-        branches=counts["branches"] or 0,
+        # A deleted branch is no head any more, but it does disagree.
+        branches=(counts["branches"] or 0) + drift.get("deleted", 0),
         branches_unknown=counts["unknown"] or 0,
         branches_with_findings=_branches_with_findings(caller),
         alerts=_alerts(caller),
-        drift_by_class=_drift(findings),
+        drift_by_class=drift,
         findings_by_check=_by_check(findings),
         queue=queue,
         oldest_waiting_at=_oldest_waiting_at(caller, now=now),
@@ -136,6 +138,8 @@ def _branches_with_findings(caller: Caller) -> int:
         visible_findings(caller)
         .select_related(None)
         .filter(state="open")
+        # Findings about a whole repository name no branch.
+        .exclude(branch="")
         .order_by()
         .values("repository_id", "branch")
         .distinct()

@@ -22,6 +22,7 @@ from reconciliation.services.alerts import (
     snooze_alert,
     unacknowledge_alert,
 )
+from reconciliation.services.sources import SOURCE_CHECK
 from reconciliation.views.accepting import accept_from, is_acceptable
 from reconciliation.views.forms import (
     AcceptHeadForm,
@@ -34,7 +35,7 @@ from reconciliation.views.visit import Visit, for_people
 
 STATES = ((UNRESOLVED, "Unresolved"), *AlertState.choices, ("all", "All"))
 SEVERITIES = tuple(reversed(Severity.choices))
-CHECKS = tuple(choice for choice in TaskKind.choices if choice[0] != TaskKind.OBSERVE_REFS)
+CHECKS = (*TaskKind.choices, (SOURCE_CHECK, "Webhook source"))
 
 
 @require_safe
@@ -47,7 +48,7 @@ def alerts(visit: Visit) -> HttpResponse:
         severity=_known(asked.get("severity", ""), SEVERITIES),
         tenant=asked.get("tenant", ""),
         repo=asked.get("repo", ""),
-        check=_known(asked.get("check", ""), TaskKind.choices),
+        check=_known(asked.get("check", ""), CHECKS),
     )
     return visit.page(
         "alerts.html",
@@ -68,7 +69,7 @@ def findings(visit: Visit) -> HttpResponse:
     asked = visit.request.GET
     chosen = FindingFilter(
         state=_known(asked.get("state", ""), FindingState.choices) or FindingState.OPEN.value,
-        check=_known(asked.get("check", ""), TaskKind.choices),
+        check=_known(asked.get("check", ""), CHECKS),
         stable_class=asked.get("class", ""),
         severity=_known(asked.get("severity", ""), SEVERITIES),
         tenant=asked.get("tenant", ""),

@@ -8,7 +8,7 @@ from django.test import Client
 
 from audit.domain.caller import Caller
 from audit.domain.entries import Actor, ActorKind
-from reconciliation.models import Heartbeat
+from reconciliation.models import Alert, Finding, Heartbeat
 from reconciliation.selectors.overview import overview
 from reconciliation.selectors.trace import trace_of
 from tests.factories.story import Story, correlation
@@ -81,7 +81,8 @@ def test_the_overview_counts_what_is_broken(story: Story) -> None:
     ]
     assert (seen.waiting, seen.running, seen.dead_letters) == (14, 3, 7)
     assert (seen.leases_expiring, seen.leases_live) == (2, 2)
-    assert seen.branches_unknown == 11
+    assert (seen.branches, seen.branches_with_findings, seen.branches_unknown) == (209, 14, 11)
+    assert seen.branches_without_findings == 184
 
 
 def test_the_overview_names_the_source_that_fails(story: Story) -> None:
@@ -223,3 +224,37 @@ def test_only_the_live_part_is_sent_for_a_refresh(root: Client) -> None:
 
     assert "<html" not in part
     assert "Unacknowledged" in part
+
+
+def test_an_alert_about_a_whole_repository_needs_no_branch(root: Client, story: Story) -> None:
+    repository = story.repositories["acme/infra"]
+    about = Finding.objects.create(
+        repository=repository,
+        branch="",
+        fingerprint="f" * 64,
+        check_kind="webhook_source",
+        stable_class="signature_refused",
+        severity="high",
+        rule_hits=[{"rule": "source.signature_refused", "weight": 75, "inputs": []}],
+        summary="Deliveries to webhook source 2 are refused: bad signature.",
+        correlation_id="trace-of-source",
+        opened_at=story.now,
+        last_seen_at=story.now,
+    )
+    alert = Alert.objects.create(
+        finding=about,
+        repository=repository,
+        branch="",
+        severity="high",
+        state_digest="e" * 64,
+        opened_at=story.now,
+        correlation_id="trace-of-source",
+    )
+
+    page = text_of(root, f"/alerts/{alert.pk}")
+
+    assert "their signature does not verify" in page
+    assert "not known any more" not in page
+    assert "Acknowledge" in page
+    assert "signature refused" in text_of(root, "/alerts?check=webhook_source")
+    assert overview(EVERYBODY, now=story.now).branches_with_findings == 14
