@@ -1,8 +1,8 @@
 """Set-based SQL that reads the same on PostgreSQL and SQLite; knows no table and no rule.
 
-A hot path hands over tuples and gets one statement, whatever the number of rows: arrays and
-`unnest` on PostgreSQL, one JSON document and `json_each` on SQLite. It lies in the lowest app
-because all three apps append rows in batches.
+A hot path hands over tuples and gets one statement, whatever the number of rows: they travel as
+one JSON document, unpacked by `json_to_recordset` on PostgreSQL and `json_each` on SQLite. It lies
+in the lowest app because all three apps append rows in batches.
 """
 
 import json
@@ -21,15 +21,33 @@ def rows_source(
 ) -> tuple[str, list[Any]]:
     """Return a FROM item that yields `rows`, and its parameters. Give it an alias and join it."""
     if connection.vendor == "postgresql":
-        arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-        names = ", ".join(columns)
-        by_column = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
-        return f"(SELECT * FROM unnest({arrays}) AS u({names}))", by_column
+        return _recordset(columns, rows)
     picks = ", ".join(
         f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
     )
     document = json.dumps([[_sqlite_value(item) for item in row] for row in rows])
     return f"(SELECT {picks} FROM json_each(%s))", [document]
+
+
+def _recordset(columns: Columns, rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    # One JSON document: several times cheaper to write than an array literal for each column.
+    keys = [f"c{index}" for index in range(len(columns))]
+    # JSON columns travel as text, so that the text itself is stored and not a quoted string.
+    typed = ", ".join(
+        f"{key} {'text' if kind == 'jsonb' else kind}"
+        for key, kind in zip(keys, columns.values(), strict=True)
+    )
+    picks = ", ".join(
+        f"{key}{'::jsonb' if kind == 'jsonb' else ''} AS {name}"
+        for key, (name, kind) in zip(keys, columns.items(), strict=True)
+    )
+    document = json.dumps(
+        [dict(zip(keys, row, strict=True)) for row in rows],
+        default=_moment_text,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return f"(SELECT {picks} FROM json_to_recordset(%s::json) AS u({typed}))", [document]
 
 
 def insert_rows(
@@ -69,6 +87,12 @@ def in_set(
 def database_time(connection: BaseDatabaseWrapper, moment: datetime) -> Any:
     """Return an aware datetime as a raw statement of this database wants it."""
     return moment if connection.vendor == "postgresql" else _sqlite_value(moment)
+
+
+def _moment_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot travel in a row")
 
 
 def _sqlite_value(value: Any) -> Any:

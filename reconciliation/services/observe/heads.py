@@ -17,7 +17,14 @@ from reconciliation.domain.observation import (
     moves_between,
 )
 from reconciliation.models import Origin, WebhookDelivery
-from reconciliation.remotes.base import Remote, RemoteError, RemoteHeads, RemoteTarget
+from reconciliation.remotes.base import (
+    Remote,
+    RemoteAuthFailed,
+    RemoteError,
+    RemoteHeads,
+    RemoteNotFound,
+    RemoteTarget,
+)
 from reconciliation.services.observe.remote import target_of, trouble_of
 from reconciliation.services.observe.values import AppliedDelivery, Batch, Gathered, Seen
 from reconciliation.services.queue import ClaimedTask
@@ -40,24 +47,47 @@ def observe_refs(
         [(task.repository_id, task.run_id) for task in tasks if task.run_id]
     )
     answers = read_heads([target_of(repositories[task.repository_id]) for task in tasks], remote)
-    known = known_heads(sorted({task.repository_id for task in tasks}))
+    known = known_heads(
+        sorted(
+            {
+                task.repository_id
+                for task, answer in zip(tasks, answers, strict=True)
+                if isinstance(answer, RemoteHeads)
+                and (
+                    answer.digest != repositories[task.repository_id].heads_digest
+                    or task.id in deliveries
+                )
+            }
+        )
+    )
     batch = Batch()
     for task, answer in zip(tasks, answers, strict=True):
-        if isinstance(answer, RemoteError):
-            batch.troubles.append(trouble_of(task, answer))
-            continue
         repository = repositories[task.repository_id]
-        heads = {
-            name: KnownHead(head, changes, pusher, announced_by)
-            for name, head, changes, pusher, announced_by in known[task.repository_id]
-        }
         applied = tuple(deliveries.get(task.id, ()))
+        policy = policies.for_branch(task.repository_id, "")
+        if isinstance(answer, RemoteError):
+            if not _confirms_deletion(answer, applied):
+                batch.troubles.append(trouble_of(task, answer))
+                continue
+            facts = _facts_of_gone(task, repository)
+            batch.gathered.append(
+                Gathered(task, facts, policy, Seen(repository, facts, applied, (), now))
+            )
+            continue
+        # Equal digests: nothing moved, and the branches need not even be read.
+        heads = (
+            {
+                name: KnownHead(head, changes, pusher, announced_by)
+                for name, head, changes, pusher, announced_by in known[task.repository_id]
+            }
+            if task.repository_id in known
+            else {name: KnownHead(head, 0, "", "") for name, head in answer.heads.items()}
+        )
         facts = _facts(task, repository, answer, heads, applied)
         to_check = _branches_to_check(applied)
         if task.run_id and (task.repository_id, task.run_id) in run_branches:
             to_check.add(run_branches[task.repository_id, task.run_id])
         seen = Seen(repository, facts, applied, tuple(sorted(to_check)), now)
-        policy = policies.for_branch(task.repository_id, "")
         batch.gathered.append(Gathered(task, facts, policy, seen))
     return batch
 
@@ -88,7 +118,10 @@ def _facts(
     by_hand = task.origin in {Origin.MANUAL, Origin.API}
     return ObservationFacts(
         place=Place(task.tenant, task.workspace, task.repo, ""),
-        default_branch=answer.default_branch or repository.default_branch,
+        # What git says counts; a server that does not name HEAD leaves us the host's own word.
+        default_branch=(
+            answer.default_branch or _announced_default(applied) or repository.default_branch
+        ),
         heads_count=len(answer.heads),
         heads_digest=answer.digest,
         previous_digest=repository.heads_digest,
@@ -100,6 +133,42 @@ def _facts(
         ),
         late_announcements=late_announcements(known, answer.heads, announced=announced),
     )
+
+
+def _facts_of_gone(task: ClaimedTask, repository: RepositoryRow) -> ObservationFacts:
+    return ObservationFacts(
+        place=Place(task.tenant, task.workspace, task.repo, ""),
+        default_branch=repository.default_branch,
+        heads_count=0,
+        heads_digest=repository.heads_digest,
+        previous_digest=repository.heads_digest,
+        moves=(),
+        late_announcements=(),
+        is_gone=True,
+    )
+
+
+def _confirms_deletion(error: RemoteError, applied: Sequence[AppliedDelivery]) -> bool:
+    """Return whether a repository that was announced as deleted cannot be read for that reason.
+
+    A host that hides what it has not got asks for a login instead.
+    """
+    is_away = isinstance(error, RemoteNotFound | RemoteAuthFailed)
+    return is_away and any(
+        event.change is not None and event.change.action == "deleted"
+        for delivery in applied
+        for event in delivery.events
+    )
+
+
+def _announced_default(applied: Sequence[AppliedDelivery]) -> str:
+    names = [
+        event.change.default_branch or ""
+        for delivery in applied
+        for event in delivery.events
+        if event.change is not None and event.change.action == "default_branch_changed"
+    ]
+    return names[-1] if names else ""
 
 
 def _deliveries_of(tasks: Sequence[ClaimedTask]) -> dict[int, list[AppliedDelivery]]:
