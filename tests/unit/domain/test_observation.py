@@ -67,7 +67,6 @@ def test_the_newest_announcement_names_the_pusher_if_it_named_this_head() -> Non
         (call("x", C, "bob"),),
         (call("y", B, "bob"),),
         (call("x", None, "bob"),),
-        (call("x", B, "bob"), call("x", C, "carol", NOON + seconds(1))),  # outdated
     ],
 )
 def test_a_move_that_no_webhook_named_was_found_by_the_sweep(
