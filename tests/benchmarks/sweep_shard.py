@@ -1,10 +1,10 @@
-"""A sweep over 1,000 repositories with 100 branches each, of which 3.5 % changed, and again with none.
+"""A sweep over 1,000 repositories of 100 branches, of which 3.5 % changed; and again with none.
 
     python -m scripts.throwaway_postgres run --durable -- python -m tests.benchmarks.sweep_shard
 
 Measures the whole pass behind the hosts' answers: claim, read what is known, diff, worklist, keys,
 tasks, evaluations, audit, commit; divided by the least that could be done: fetching the same rows
-with a raw cursor and comparing dictionaries. Heads are handed over ready, as the exchange gave them.
+with a raw cursor and comparing dictionaries. Heads are handed over ready, as exchanges give them.
 Also grows the shard tenfold with the same number of changes. SQL statements are counted.
 """
 
