@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('reconciliation', '0001_initial'),
+        ("reconciliation", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='finding',
-            name='alerting',
-            field=models.BooleanField(default=False, help_text='Heavy enough for an alert, by rules whose mode is alert.'),
+            model_name="finding",
+            name="alerting",
+            field=models.BooleanField(
+                default=False, help_text="Heavy enough for an alert, by rules whose mode is alert."
+            ),
         ),
     ]
