@@ -95,7 +95,7 @@ def test_a_method_that_an_address_does_not_take_is_told_with_those_it_does(
 def test_a_body_that_cannot_be_read_is_refused(
     body: bytes, content_type: str, status: int, code: str, path: str, admin: APIClient
 ) -> None:
-    answer = admin.generic("POST", f"/api/v1/{path}", body, content_type=content_type)
+    answer = admin.post(f"/api/v1/{path}", body, content_type=content_type)
 
     problem_of(answer, status, code)
 

@@ -205,8 +205,7 @@ def test_a_delivery_in_full_shows_what_it_said_and_caused_and_no_secret(
 ) -> None:
     source = webhook_source(tenant_world.repository)
     body = push_body("main", HEAD_A, HEAD_B)
-    received = APIClient().generic(
-        "POST",
+    received = APIClient().post(
         f"/api/v1/webhooks/{source.token}",
         body,
         content_type="application/json",
