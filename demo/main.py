@@ -58,6 +58,7 @@ class Demo:
         }
         self.env.pop("DATABASE_URL", None)
         self.site: subprocess.Popen[bytes] | None = None
+        self.worker: subprocess.Popen[bytes] | None = None
         self.digests: list[dict[str, str]] = []
         self.started = time.monotonic()
 
@@ -198,9 +199,12 @@ class Demo:
             " with Ctrl-C.",
             flush=True,
         )
-        self._stop_site()
+        # From here on the product sweeps by itself, as everywhere else.
         self.env["RECONCILER_SCHEDULED_SWEEPS"] = "true"
-        self._start_site()
+        if self.worker is not None:
+            self.worker.send_signal(signal.SIGTERM)
+            self.worker.wait(timeout=40)
+        self.worker = self._start("reconcile_worker")
         try:
             if self.site is not None:
                 self.site.wait()
@@ -268,23 +272,28 @@ class Demo:
         )
 
     def _start_site(self) -> None:
-        log = (self.var / "site.log").open("ab")
-        self.site = subprocess.Popen(
-            [sys.executable, "manage.py", "run_site", "--port", str(self.port)],
-            cwd=ROOT,
-            env=self.env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        self.site = self._start("run_site", "--no-worker", "--port", str(self.port))
+        self.worker = self._start("reconcile_worker")
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.var / "site.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def _stop_site(self) -> None:
-        if self.site is None or self.site.poll() is not None:
-            return
-        self.site.send_signal(signal.SIGTERM)
-        try:
-            self.site.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            self.site.kill()
+        running = [one for one in (self.worker, self.site) if one and one.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 40
