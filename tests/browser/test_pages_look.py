@@ -84,3 +84,32 @@ def test_every_page_is_readable_and_fits(
     context.close()
 
     assert problems == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_what_people_without_a_membership_or_a_login_see_is_readable_too(
+    browser: Browser,
+    live_server: LiveServer,
+    story: Story,
+    width: int,
+    scheme: Literal["light", "dark"],
+) -> None:
+    keep = os.environ.get("SCREENSHOT_DIR", "")
+    context = new_context(browser, width=width, scheme=scheme)
+    page = context.new_page()
+    found = {}
+    for name, address in (
+        ("log-in", "/admin/login/"),
+        ("no-membership", "/"),
+        ("refused", "/admin/reconciliation/sweep/"),
+    ):
+        if name == "no-membership":
+            log_in(context, base=live_server.url, user="nina", password=PASSWORD)
+        page.goto(live_server.url + address, wait_until="load")
+        found[name] = page.evaluate(AUDIT)
+        if keep:
+            page.screenshot(path=Path(keep) / f"{name}-{width}-{scheme}.png", full_page=True)
+    context.close()
+
+    assert found == {"log-in": [], "no-membership": [], "refused": []}
