@@ -1,0 +1,122 @@
+"""Recomputes stored worklists, keys and decisions, and prints every difference; stores nothing.
+
+manage.py replay --task 12               one task with all its decisions
+manage.py replay --sweep 3               a sweep: its worklist, its tasks, their decisions
+manage.py replay --correlation ID        everything that one push, sweep, call or click led to
+manage.py replay --all --since 7d        everything of the last seven days (or 90m, 24h, or an
+                                         instant such as 2026-01-31T12:00:00Z)
+
+Exit status: 0 when all came out the same, 1 when anything differs, 2 when there is nothing such.
+"""
+
+import argparse
+import json
+import re
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from reconciliation.domain.replaying import Difference
+from reconciliation.services.replay import Checked, NothingToReplay, Scope, replay
+
+_AGO = re.compile(r"(\d{1,6})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Command(BaseCommand):
+    """Replay."""
+
+    help = __doc__
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Keep the lines of the help as they are."""
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--sweep", type=int, metavar="ID")
+        what.add_argument("--task", type=int, metavar="ID")
+        what.add_argument("--correlation", metavar="ID")
+        what.add_argument("--all", action="store_true", help="everything, or --since")
+        parser.add_argument("--since", metavar="WHEN", help="90m, 24h, 7d or an instant")
+        parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Replay, print, and exit by what was found."""
+        if options["since"] and not options["all"]:
+            raise CommandError("--since goes with --all.")
+        scope = Scope(
+            sweep_id=options["sweep"],
+            task_id=options["task"],
+            correlation_id=options["correlation"],
+            since=_since(options["since"]) if options["since"] else None,
+        )
+        checked = Checked()
+        told = self._tell_json if options["json"] else self._tell
+        try:
+            told(scope, checked)
+        except NothingToReplay as error:
+            raise CommandError(str(error), returncode=2) from error
+        if checked.differences:
+            sys.exit(1)
+
+    def _tell(self, scope: Scope, checked: Checked) -> None:
+        for one in replay(scope, checked=checked):
+            self.stdout.write(f"DIFFERENT {one.what}: {one.of}, {one.at}")
+            self.stdout.write(f"  stored      {one.stored}")
+            self.stdout.write(f"  recomputed  {one.recomputed}")
+        self.stdout.write(
+            f"{checked.worklists} worklists, {checked.keys} keys and {checked.decisions} decisions"
+            f" recomputed: {checked.differences or 'no'} difference"
+            f"{'' if checked.differences == 1 else 's'}"
+        )
+
+    def _tell_json(self, scope: Scope, checked: Checked) -> None:
+        """Print one document, difference by difference: there may be more than fit in memory."""
+        found = replay(scope, checked=checked)
+        first = next(found, None)
+        self.stdout.write('{"differences": [', ending="")
+        if first is not None:
+            self.stdout.write(_as_json(first), ending="")
+        for one in found:
+            self.stdout.write(f",\n {_as_json(one)}", ending="")
+        counts = {
+            "worklists": checked.worklists,
+            "keys": checked.keys,
+            "decisions": checked.decisions,
+            "decisions_by_kind": dict(sorted(checked.by_kind.items())),
+            "differences": checked.differences,
+        }
+        self.stdout.write(f'],\n "counts": {json.dumps(counts)}}}')
+
+
+def _as_json(one: Difference) -> str:
+    return json.dumps(
+        {
+            "what": one.what,
+            "of": one.of,
+            "at": one.at,
+            "stored": one.stored,
+            "recomputed": one.recomputed,
+        },
+        ensure_ascii=False,
+    )
+
+
+def _since(text: str) -> datetime:
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text!r} is no instant: write 7d, 24h, 90m or 2026-01-31T12:00:00Z"
+        raise CommandError(message) from error
+    if moment.tzinfo is None:
+        raise CommandError(f"{text} has no time zone: add Z for UTC.")
+    return moment
