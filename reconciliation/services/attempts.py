@@ -1,8 +1,9 @@
 """Writes down ended attempts, many by one statement; one row per claim, and never a second."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from django.db import connection
 
@@ -26,7 +27,7 @@ _COLUMNS: Columns = {
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """One try at a task and how it ended; the columns of its row, in this order."""
+    """One try at a task and how it ended; its fields are named like the columns."""
 
     task_id: int
     series: int
@@ -43,4 +44,9 @@ class EndedAttempt:
 
 def record_attempts(ended: Sequence[EndedAttempt]) -> None:
     """Store attempts by one statement, in the transaction that ends their claims."""
-    insert_rows(connection, TaskAttempt._meta.db_table, _COLUMNS, [astuple(one) for one in ended])
+    insert_rows(
+        connection, TaskAttempt._meta.db_table, _COLUMNS, [_values_of(one) for one in ended]
+    )
+
+
+_values_of = attrgetter(*_COLUMNS)
