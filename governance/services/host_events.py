@@ -1,10 +1,18 @@
 """Stores what hosts announce besides heads: pull requests, gate results, changed names."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connection
+
+from audit.setwise import insert_rows
 from governance.models import GateResult, PullRequest, Repository
+
+_GATE = GateResult._meta.db_table
+# What may follow the host in a clone URL without changing what the URL means.
+_PLAIN_NAME = re.compile(r"[\w.~+-]+(?:/[\w.~+-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +38,13 @@ class AnnouncedPullRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedGate:
-    """A gate result at a commit."""
+    """A gate result at a commit; `announced_at` orders those of one gate."""
 
     repository_id: int
     sha: str
     context: str
     state: str
+    announced_at: datetime
 
 
 def record_pull_requests(announced: Sequence[AnnouncedPullRequest], *, now: datetime) -> None:
@@ -67,17 +76,30 @@ def record_pull_requests(announced: Sequence[AnnouncedPullRequest], *, now: date
         row.save()
 
 
-def record_gates(announced: Sequence[AnnouncedGate], *, now: datetime) -> None:
-    """Store the newest result of each gate at each commit."""
-    newest = {(one.repository_id, one.sha, one.context[:200]): one.state for one in announced}
-    GateResult.objects.bulk_create(
-        [
-            GateResult(repository_id=pk, sha=sha, context=context, state=state, seen_at=now)
-            for (pk, sha, context), state in sorted(newest.items())
-        ],
-        update_conflicts=True,
-        unique_fields=["repository", "sha", "context"],
-        update_fields=["state", "seen_at"],
+def record_gates(announced: Sequence[AnnouncedGate]) -> None:
+    """Store the newest result of each gate at each commit, by one statement.
+
+    Results come in any order, and again when a delivery is replayed: an older one never undoes a
+    newer one.
+    """
+    newest: dict[tuple[int, str, str], AnnouncedGate] = {}
+    for one in announced:
+        key = (one.repository_id, one.sha, one.context[:200])
+        if key not in newest or newest[key].announced_at <= one.announced_at:
+            newest[key] = one
+    insert_rows(
+        connection,
+        _GATE,
+        {
+            "repository_id": "bigint",
+            "sha": "text",
+            "context": "text",
+            "state": "text",
+            "seen_at": "timestamptz",
+        },
+        [(*key, one.state, one.announced_at) for key, one in sorted(newest.items())],
+        on_conflict="(repository_id, sha, context) DO UPDATE SET state = excluded.state,"
+        f" seen_at = excluded.seen_at WHERE {_GATE}.seen_at <= excluded.seen_at",
     )
 
 
@@ -86,15 +108,24 @@ def record_repository_facts(
     *,
     host_repository_id: str,
     full_name: str,
-    clone_url: str,
     default_branch: str,
+    former_name: str = "",
+    is_outdated: Callable[[str], bool] = lambda _: False,
 ) -> dict[str, tuple[str, str]]:
     """Store a repository's name and address as announced; return what changed, `(old, new)`.
 
-    The stable id decides who it is: a rename keeps the history. The clone URL follows only when
-    the old one ended in the old name, so that a deliberately set address stays.
+    The stable id decides who it is: a rename keeps the history, and facts about another id change
+    nothing. `former_name` is what the host says it was called; `is_outdated` is asked, with the
+    name that is stored, before that gives way to another one.
+
+    The clone URL follows the name where it ends in it, and never leaves its host: whoever can sign
+    a delivery must not be able to send our credential elsewhere.
     """
     row = Repository.objects.select_for_update().get(pk=repository_id)
+    if row.host_repository_id and host_repository_id not in ("", row.host_repository_id):
+        return {}
+    if full_name != row.full_name and is_outdated(row.full_name):
+        full_name = ""
     changed: dict[str, tuple[str, str]] = {}
     for field, value in (
         ("host_repository_id", host_repository_id),
@@ -105,10 +136,22 @@ def record_repository_facts(
         if value and value != old:
             changed[field] = (old, value)
             setattr(row, field, value)
-    old_name = changed.get("full_name", ("", ""))[0]
-    if old_name and clone_url and row.clone_url.removesuffix(".git").endswith(old_name):
-        changed["clone_url"] = (row.clone_url, clone_url)
-        row.clone_url = clone_url
+    if "full_name" in changed:
+        old_name = changed["full_name"][0] or former_name
+        moved_to = _moved_url(row.clone_url, old_name, full_name)
+        if moved_to != row.clone_url:
+            changed["clone_url"] = (row.clone_url, moved_to)
+            row.clone_url = moved_to
     if changed:
         row.save(update_fields=sorted(changed))
     return changed
+
+
+def _moved_url(clone_url: str, old_name: str, new_name: str) -> str:
+    """Return the URL with its name replaced; the same one when it does not end in the old name."""
+    bare = clone_url.rstrip("/").removesuffix(".git")
+    ends_in_name = old_name and bare.endswith((f"/{old_name}", f":{old_name}"))
+    plain = _PLAIN_NAME.fullmatch(new_name) and not {".", ".."} & set(new_name.split("/"))
+    if not ends_in_name or not plain:
+        return clone_url
+    return bare.removesuffix(old_name) + new_name + clone_url[len(bare) :]

@@ -47,6 +47,8 @@ class ObservationFacts:
     moves: tuple[HeadMove, ...]
     late_announcements: tuple[AnnouncedMove, ...]
     """Announcements of heads that an earlier observation saw before their webhook came."""
+    is_gone: bool = False
+    """The host announced that it deleted the repository, and no longer lets it be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +70,26 @@ def moves_between(
 ) -> tuple[HeadMove, ...]:
     """Return every branch whose head differs, sorted by name in code-point order.
 
-    A move is announced by a webhook when the newest announcement for its branch named the head
-    that is there now. `unannounced_are` is `sweep` or `manual`.
+    A move is announced by a webhook when an announcement for its branch named the head that is
+    there now, in whatever order they came. `unannounced_are` is `sweep` or `manual`.
     """
-    newest = _newest_by_branch(announced)
+    newest = _newest_by_head(announced)
     moves = []
     for branch in sorted(known.keys() | observed.keys()):
         before = known[branch].head if branch in known else None
         after = observed.get(branch)
         if before == after:
             continue
-        call = newest.get(branch)
-        is_announced = call is not None and call.after == after
+        call = newest.get((branch, after))
         moves.append(
             HeadMove(
                 branch=branch,
                 before=before,
                 after=after,
                 ordinal=(known[branch].head_changes if branch in known else 0) + 1,
-                announced_by="webhook" if is_announced else unannounced_are,
-                pusher=call.pusher if call is not None and is_announced else "",
-                announced_at=call.announced_at if call is not None and is_announced else None,
+                announced_by="webhook" if call is not None else unannounced_are,
+                pusher=call.pusher if call is not None else "",
+                announced_at=call.announced_at if call is not None else None,
             )
         )
     return tuple(moves)
@@ -101,21 +102,23 @@ def late_announcements(
     announced: Iterable[AnnouncedMove],
 ) -> tuple[AnnouncedMove, ...]:
     """Return announcements of a head that we saw before they came, and had no pusher for."""
-    newest = _newest_by_branch(announced)
-    return tuple(
-        call
-        for branch, call in sorted(newest.items())
-        if branch in known
-        and known[branch].head == observed.get(branch) == call.after
-        and known[branch].announced_by != "webhook"
-        and known[branch].head_changes > 0
-    )
+    newest = _newest_by_head(announced)
+    late = []
+    for branch in sorted({branch for branch, _ in newest} & known.keys()):
+        before, call = known[branch], newest.get((branch, observed.get(branch)))
+        seen_unannounced = before.announced_by != "webhook" and before.head_changes > 0
+        if call is not None and call.after == before.head and seen_unannounced:
+            late.append(call)
+    return tuple(late)
 
 
-def _newest_by_branch(announced: Iterable[AnnouncedMove]) -> dict[str, AnnouncedMove]:
-    newest: dict[str, AnnouncedMove] = {}
+def _newest_by_head(
+    announced: Iterable[AnnouncedMove],
+) -> dict[tuple[str, str | None], AnnouncedMove]:
+    newest: dict[tuple[str, str | None], AnnouncedMove] = {}
     for call in announced:
         # Later deliveries come later in the iteration; at equal times the last one counts.
-        if call.branch not in newest or newest[call.branch].announced_at <= call.announced_at:
-            newest[call.branch] = call
+        key = (call.branch, call.after)
+        if key not in newest or newest[key].announced_at <= call.announced_at:
+            newest[key] = call
     return newest

@@ -8,7 +8,12 @@ from reconciliation.domain.observation import ObservationFacts
 
 
 def evaluate_observe_refs(facts: ObservationFacts, policy: Policy, now: datetime) -> Decision:
-    """Return `unchanged` or `changed`; what the moves mean is for the other checks to say."""
+    """Return `unchanged`, `changed` or `gone`; what moves mean is for the other checks to say.
+
+    A repository is gone when two agree: its host announced the deletion, and nobody can read it.
+    """
+    if facts.is_gone:
+        return Decision("gone", "gone", clean=False, reason="deleted on its host")
     if not facts.moves:
         return Decision("unchanged", "observed", clean=True)
     count = len(facts.moves)

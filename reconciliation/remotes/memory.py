@@ -131,6 +131,16 @@ class MemoryRemote:
             repository = self._repositories[clone_url]
             repository.commits = repository.history(repository.heads.values())
 
+    def set_default_branch(self, clone_url: str, branch: str | None) -> None:
+        """Point HEAD at another branch."""
+        with self._lock:
+            self._repositories[clone_url].default_branch = branch
+
+    def rename(self, clone_url: str, new_url: str) -> None:
+        """Give a repository another address; the old one leads there, as hosts redirect it."""
+        with self._lock:
+            self._repositories[new_url] = self._repositories[clone_url]
+
     def fail(self, clone_url: str, failure: RemoteError | None) -> None:
         """Make every exchange with this repository fail so, until told otherwise (None)."""
         with self._lock:

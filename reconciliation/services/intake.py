@@ -186,7 +186,12 @@ def _again(
     then. What still waits is neither: it is on its way.
     """
     if known.task_id is not None and known.task_state == TaskState.DEAD:
-        if requeue_dead(known.task_id, run_after=run_after):
+        if requeue_dead(
+            known.task_id,
+            reason="its host sent the delivery again",
+            run_after=run_after,
+            now=delivery.received_at,
+        ):
             return _told(known, "accepted", "redelivered after a failure", known.task_id)
     elif not known.is_applied and known.task_state in _OVER:
         task_id = plan_again(

@@ -7,6 +7,7 @@ from itertools import groupby
 from governance.selectors.branch_facts import repositories_by_id
 from governance.services.policies import PolicyResolver, load_policies
 from reconciliation.domain.retry import ErrorClass
+from reconciliation.models import TaskKind
 from reconciliation.remotes.base import Remote
 from reconciliation.services.observe.alerts import observe_alerts
 from reconciliation.services.observe.branches import (
@@ -48,7 +49,8 @@ def observe(
 ) -> tuple[Batch, PolicyResolver]:
     """Gather the facts of tasks of any kinds; trouble of one never touches another.
 
-    A repository that is no longer active has nothing to observe: its tasks are terminal trouble.
+    A repository that is no longer active has nothing to observe: its tasks are terminal trouble,
+    but for its leases, which end whether or not anybody reads it.
     """
     repository_ids = sorted({task.repository_id for task in tasks})
     repositories = repositories_by_id(repository_ids)
@@ -56,7 +58,7 @@ def observe(
     outcome = Batch()
     live = []
     for task in tasks:
-        if repositories[task.repository_id].is_active:
+        if repositories[task.repository_id].is_active or task.task_kind == TaskKind.LEASE_RENEWAL:
             live.append(task)
             continue
         message = f"{task.tenant}/{task.repo} is no longer governed; connect it again to go on."

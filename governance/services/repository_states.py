@@ -1,0 +1,38 @@
+"""Stores what reading a repository showed of itself: it is gone, or its default branch is another.
+
+Entries for the trail are the caller's: it knows what it was working on.
+"""
+
+from collections.abc import Sequence
+
+from django.db import connection
+
+from audit.setwise import rows_source
+from governance.models import Branch, Repository
+
+_BRANCH = Branch._meta.db_table
+
+
+def switch_off(repository_id: int) -> bool:
+    """Stop reconciling a repository; everything about it is kept. False when it was off already."""
+    return bool(Repository.objects.filter(pk=repository_id, is_active=True).update(is_active=False))
+
+
+def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> None:
+    """Store `(repository, branch, class)`; branches that are not known yet get theirs when seen."""
+    if not classes:
+        return
+    ordered = sorted(classes)
+    # In the order of whoever else writes branches: neither waits for the other in a circle.
+    rows = Branch.objects.select_for_update(of=("self",)).filter(
+        repository_id__in={pk for pk, _, _ in ordered}, name__in={name for _, name, _ in ordered}
+    )
+    list(rows.order_by("repository__tenant__slug", "repository__slug", "name").values_list("pk"))
+    columns = {"repository_id": "bigint", "name": "text", "branch_class": "text"}
+    source, params = rows_source(connection, columns, ordered)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_BRANCH} SET branch_class = v.branch_class FROM {source} AS v"
+            f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name",
+            params,
+        )
