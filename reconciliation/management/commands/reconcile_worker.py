@@ -25,7 +25,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.correlation import correlated, new_correlation_id
@@ -82,7 +83,12 @@ class Command(BaseCommand):
         stopping: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _frame: stopping.append(received))
-        ensure_tick_schedule(now=timezone.now())
+        try:
+            ensure_tick_schedule(now=timezone.now())
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used: {error}. Is it running, and migrated?"
+            ) from error
         supervisor = Supervisor(
             [sys.executable, "-m", "django", "reconcile_worker", "--as-cluster"],
             new_name=lambda: secrets.token_hex(4),
