@@ -167,7 +167,8 @@ class TaskFilter(django_filters.FilterSet):
 
     tenant = django_filters.CharFilter()
     workspace = django_filters.CharFilter()
-    repo = django_filters.CharFilter()
+    # Through the repository, by whose id tasks are indexed.
+    repo = django_filters.CharFilter("repository__slug")
     branch = django_filters.CharFilter()
     task_kind = django_filters.ChoiceFilter(choices=TaskKind.choices)
     state = django_filters.ChoiceFilter(

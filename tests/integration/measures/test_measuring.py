@@ -84,6 +84,18 @@ def test_a_long_backlog_is_counted_in_chunks(
     assert MeasuredTotal.objects.get(measure=ATTEMPTS).value == 5
 
 
+def test_a_backlog_of_years_is_counted_over_several_calls_and_never_backwards(
+    tenant_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_CHUNK", 2)
+    monkeypatch.setattr(measuring, "_MOST_ROWS", 4)
+    end_attempts(tenant_world, 11)
+
+    counted = [measured([ATTEMPTS], now=LATER)[COMPLETED] for _ in range(4)]
+
+    assert counted == [4, 8, 11, 11]
+
+
 def test_a_check_that_follows_an_observation_is_counted_for_what_asked_for_that(
     tenant_world: World,
 ) -> None:
