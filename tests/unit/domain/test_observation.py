@@ -1,94 +1,155 @@
-"""What moved, who announced it, and what was announced late: in whatever order hosts speak."""
+"""What moved between two readings, who announced it, and what was announced late."""
 
-from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from datetime import datetime
+from random import Random
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciliation.domain.observation import (
     AnnouncedMove,
+    HeadMove,
     KnownHead,
     late_announcements,
     moves_between,
 )
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-A, B, C = "a" * 40, "b" * 40, "c" * 40
-SEEN_BY_SWEEP = KnownHead(B, 1, "", "sweep")
+from tests.unit.evaluators.facts import NOON, A, B, C, seconds
+from tests.unit.evaluators.strategies import BRANCHES, HEADS, NAMES, SHAS
 
 
-def call(after: str | None, pusher: str, *, branch: str = "main", second: int = 0) -> AnnouncedMove:
-    return AnnouncedMove(branch, None, after, pusher, NOON + timedelta(seconds=second))
+def known(head: str | None, changes: int = 0, **values: Any) -> KnownHead:
+    return KnownHead(head, changes, **({"pusher": "", "announced_by": "sweep"} | values))
 
 
-@pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_move_is_announced_by_whoever_named_the_head_that_is_there(
-    order: tuple[int, ...],
-) -> None:
-    calls = [call(A, "ann"), call(B, "bob"), call(C, "cem")]
-    announced = [
-        AnnouncedMove(one.branch, None, one.after, one.pusher, NOON + timedelta(seconds=second))
-        for second, one in enumerate(calls[place] for place in order)
-    ]
-
-    [move] = moves_between(
-        {"main": KnownHead(A, 4, "", "webhook")},
-        {"main": B},
-        announced=announced,
-        unannounced_are="sweep",
-    )
-
-    assert (move.before, move.after, move.ordinal) == (A, B, 5)
-    assert (move.announced_by, move.pusher) == ("webhook", "bob")
+def call(
+    branch: str, after: str | None, pusher: str = "alice", at: datetime = NOON
+) -> AnnouncedMove:
+    return AnnouncedMove(branch, None, after, pusher, at)
 
 
-def test_of_two_that_named_the_head_the_later_one_counts() -> None:
-    announced = [call(B, "late", second=1), call(B, "early")]
-
-    [move] = moves_between({}, {"main": B}, announced=announced, unannounced_are="sweep")
-
-    assert move.pusher == "late"
-
-
-@pytest.mark.parametrize("announced", [[], [call(C, "cem")], [call(B, "bob", branch="other")]])
-def test_a_head_that_nobody_named_was_seen_by_whoever_looked(
-    announced: list[AnnouncedMove],
-) -> None:
-    [move] = moves_between({}, {"main": B}, announced=announced, unannounced_are="manual")
-
-    assert (move.announced_by, move.pusher, move.announced_at) == ("manual", "", None)
-
-
-def test_a_deletion_is_announced_by_who_named_no_head() -> None:
-    [move] = moves_between(
-        {"main": KnownHead(A, 0, "", "manual")},
-        {},
-        announced=[call(None, "bob")],
-        unannounced_are="sweep",
-    )
-
-    assert (move.after, move.announced_by, move.pusher) == (None, "webhook", "bob")
-
-
-def test_an_announcement_of_a_head_that_a_sweep_saw_first_is_late() -> None:
-    calls = [call(B, "bob"), call(C, "cem", second=1)]
-
-    late = late_announcements({"main": SEEN_BY_SWEEP}, {"main": B}, announced=calls)
-
-    assert late == (calls[0],)
+def moves(
+    before: dict[str, KnownHead], after: dict[str, str], *calls: AnnouncedMove
+) -> tuple[HeadMove, ...]:
+    return moves_between(before, after, announced=calls, unannounced_are="sweep")
 
 
 @pytest.mark.parametrize(
-    ("known", "observed"),
+    ("before", "after", "expected"),
     [
-        (KnownHead(B, 1, "bob", "webhook"), B),
-        (KnownHead(B, 0, "", "manual"), B),
-        (KnownHead(A, 1, "", "sweep"), B),
-        (SEEN_BY_SWEEP, C),
+        ({"x": known(A)}, {"x": A}, ()),
+        ({"x": known(None, 2)}, {}, ()),
+        ({"x": known(A, 4)}, {"x": B}, (A, B, 5)),
+        ({"x": known(A, 4)}, {}, (A, None, 5)),
+        ({"x": known(None, 4)}, {"x": B}, (None, B, 5)),
+        ({}, {"x": B}, (None, B, 1)),
     ],
-    ids=["announced before", "there when connected", "moves only now", "moved on"],
 )
-def test_what_is_no_late_announcement(known: KnownHead, observed: str) -> None:
-    announced = [call(B, "bob")]
+def test_a_move_is_a_head_that_differs(
+    before: dict[str, KnownHead], after: dict[str, str], expected: tuple[Any, ...]
+) -> None:
+    found = [(one.before, one.after, one.ordinal) for one in moves(before, after)]
 
-    assert late_announcements({"main": known}, {"main": observed}, announced=announced) == ()
+    assert found == ([expected] if expected else [])
+
+
+def test_the_newest_announcement_names_the_pusher_if_it_named_this_head() -> None:
+    (move,) = moves({"x": known(A)}, {"x": B}, call("x", B, "bob"))
+
+    assert (move.announced_by, move.pusher, move.announced_at) == ("webhook", "bob", NOON)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (),
+        (call("x", C, "bob"),),
+        (call("y", B, "bob"),),
+        (call("x", None, "bob"),),
+    ],
+)
+def test_a_move_that_no_webhook_named_was_found_by_the_sweep(
+    calls: tuple[AnnouncedMove, ...],
+) -> None:
+    (move,) = moves({"x": known(A)}, {"x": B}, *calls)
+
+    assert (move.announced_by, move.pusher, move.announced_at) == ("sweep", "", None)
+
+
+def test_a_deletion_may_be_announced_too() -> None:
+    (move,) = moves({"x": known(A)}, {}, call("x", None, "bob"))
+
+    assert (move.announced_by, move.pusher) == ("webhook", "bob")
+
+
+def test_what_asked_for_the_observation_found_the_rest() -> None:
+    (move,) = moves_between({}, {"x": B}, announced=(), unannounced_are="manual")
+
+    assert move.announced_by == "manual"
+
+
+WORLDS = st.dictionaries(BRANCHES, st.builds(known, HEADS, st.integers(0, 9)), max_size=5)
+CALLS = st.lists(
+    st.builds(call, BRANCHES, HEADS, NAMES, st.integers(0, 99).map(lambda n: NOON + seconds(n))),
+    max_size=6,
+    unique_by=lambda one: one.announced_at,
+)
+
+
+@settings(deadline=None)
+@given(WORLDS, st.dictionaries(BRANCHES, SHAS, max_size=5), CALLS, st.integers(0, 99))
+def test_the_order_of_heads_and_announcements_means_nothing(
+    before: dict[str, KnownHead], after: dict[str, str], calls: list[AnnouncedMove], seed: int
+) -> None:
+    def mixed(items: Any) -> Any:
+        found = list(items)
+        Random(seed).shuffle(found)
+        return found
+
+    found = moves(before, after, *calls)
+
+    assert found == moves(dict(mixed(before.items())), dict(mixed(after.items())), *mixed(calls))
+    names = [one.branch for one in found]
+    assert names == sorted(names)
+    assert set(names) == {
+        name
+        for name in before.keys() | after.keys()
+        if (before[name].head if name in before else None) != after.get(name)
+    }
+    assert late_announcements(before, after, announced=calls) == late_announcements(
+        before, after, announced=mixed(calls)
+    )
+
+
+SEEN_FIRST = {"x": known(B, 1)}
+
+
+def test_an_announcement_of_a_head_that_was_seen_before_it_came_is_late() -> None:
+    late = call("x", B, "bob")
+
+    assert late_announcements(SEEN_FIRST, {"x": B}, announced=[late]) == (late,)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (SEEN_FIRST, {"x": C}, call("x", B)),  # it moved on
+        (SEEN_FIRST, {"x": C}, call("x", C)),  # it moves now: not late
+        (SEEN_FIRST, {"x": B}, call("x", C)),  # another head
+        (SEEN_FIRST, {"x": B}, call("y", B)),  # another branch
+        ({"x": known(B, 1, announced_by="webhook")}, {"x": B}, call("x", B)),  # known already
+        ({"x": known(B, 0)}, {"x": B}, call("x", B)),  # it never moved under our eyes
+        ({}, {"x": B}, call("x", B)),
+    ],
+)
+def test_what_is_not_late(
+    before: dict[str, KnownHead], after: dict[str, str], told: AnnouncedMove
+) -> None:
+    assert late_announcements(before, after, announced=[told]) == ()
+
+
+def test_a_late_deletion() -> None:
+    late = call("x", None, "bob")
+
+    assert late_announcements({"x": known(None, 2)}, {}, announced=[late]) == (late,)
