@@ -40,7 +40,7 @@ from tests.factories.governance import (
 )
 
 LONG_AGO = NOON - timedelta(days=400)
-STEPS = (0, 16, 31, 47, 700, 3600, 3616, 3700, 4500, 8000)
+STEPS = (0, 16, 31, 47, 101, 700, 3600, 3616, 3700, 4500, 8000)
 """Seconds after NOON at which workers work; a sweep is planned at the first and at 3600."""
 SWEEPS = {0, 3600}
 POLICY = {
@@ -276,14 +276,14 @@ def _leases() -> None:
         fencing_token=1,
     )
     borealis = _repository_at("borealis", "api")
-    for name, run_id, token in (("alive", "run-3", 1), ("dead", "", 2)):
+    for name, run_id, age, token in (("alive", "run-3", 500, 1), ("dead", "", 700, 2)):
         LeaseFactory.create(
             repository=borealis,
             lease_id=f"lease-{name}",
             branch=f"topic/{name}",
             run_id=run_id,
             fencing_token=token,
-            acquired_at=NOON - timedelta(seconds=700),
+            acquired_at=NOON - timedelta(seconds=age),
         )
 
 

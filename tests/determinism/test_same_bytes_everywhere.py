@@ -118,7 +118,17 @@ def test_the_state_is_worth_comparing() -> None:
 
     for word in (
         *("advance_snapshot", "record_snapshot", "drift", "missing", "recommend_retirement"),
-        *("renew", "expire", "escalate", "open", "dead", "unrelated", "rewound", "deleted"),
+        *(
+            "not yet due",
+            "renew",
+            "expire",
+            "escalate",
+            "open",
+            "dead",
+            "unrelated",
+            "rewound",
+            "deleted",
+        ),
         *("drift.high_risk_path", "drift.moved_after_run", "drift.pusher_unknown_under_lease"),
     ):
         assert word in text, word
