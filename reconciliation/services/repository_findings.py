@@ -19,7 +19,7 @@ from reconciliation.domain.findings import AlertAct, FindingDraft
 from reconciliation.domain.identity import finding_fingerprint
 from reconciliation.models import Finding, FindingState
 from reconciliation.services.alerts import perform_alert_acts
-from reconciliation.services.apply.findings import FINDING_COLUMNS, FINDING_UPSERT
+from reconciliation.services.finding_rows import FINDING_COLUMNS, FINDING_UPSERT
 
 
 @dataclass(frozen=True, slots=True)
