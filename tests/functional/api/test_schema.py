@@ -39,6 +39,7 @@ OURS = re.compile(
     r"/api/v1/(status|repositories|branches|findings|alerts|alert-ratios|tasks|sweeps|deliveries"
     r"|traces|runs)(/|$)"
 )
+TRIED_ELSEWHERE = ("/replay",)
 TRACE = "trace-of-the-schema-test"
 REASON = "Looked at it with the release team."
 
@@ -212,7 +213,7 @@ def test_every_answer_to_an_act_is_as_the_schema_says(
     told = {
         path.removeprefix("/api/v1/")
         for path, operations in schema["paths"].items()
-        if "post" in operations and OURS.match(path)
+        if "post" in operations and OURS.match(path) and not path.endswith(TRIED_ELSEWHERE)
     }
     assert told == tried
 
