@@ -2,11 +2,18 @@
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
+from audit.admin.read_only import caller_of
+from audit.correlation import current_correlation_id
 from governance.admin.scoped import (
     ReadOnlyInline,
     ScopedAdmin,
@@ -16,7 +23,30 @@ from governance.admin.scoped import (
     page_link,
 )
 from governance.domain.encryption import WrongKey
-from reconciliation.models import WebhookDelivery, WebhookRefusal, WebhookSecret, WebhookSource
+from governance.services.access import caller_in_tenant
+from reconciliation.models import (
+    ReconciliationTask,
+    WebhookDelivery,
+    WebhookRefusal,
+    WebhookSecret,
+    WebhookSource,
+)
+from reconciliation.selectors.deliveries import DeliveryChoice
+from reconciliation.services.delivery_replay import NotAllowed, Replay, replay_deliveries
+
+_MOST_AT_ONCE = 100
+_MOST_TASKS = 50
+
+
+class ReplayForm(forms.Form):
+    """Why deliveries are replayed."""
+
+    reason = forms.CharField(
+        min_length=10,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 70}),
+        help_text="At least 10 characters; it is kept in the audit trail.",
+    )
 
 
 class SecretInline(ReadOnlyInline):
@@ -72,12 +102,13 @@ class WebhookDeliveryAdmin(ScopedAdmin):
 
     tenant_path = "source__tenant__slug"
     list_display = ("received_at", "event", "source", "outcome", "reason", "delivery_id", "trace")
-    list_filter = (TenantFilter, "outcome", "received_at")
+    list_filter = (TenantFilter, "outcome", "source__host_kind", "received_at")
     list_select_related = ("source",)
     search_fields = ("correlation_id__exact", "delivery_id__exact")
     search_help_text = "Exact correlation id or delivery id."
     exclude = ("body", "headers", "events")
-    readonly_fields = ("headers_kept", "normalised_events")
+    readonly_fields = ("headers_kept", "normalised_events", "tasks_caused")
+    actions = ("replay",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return rows without their bodies."""
@@ -97,6 +128,86 @@ class WebhookDeliveryAdmin(ScopedAdmin):
     def trace(self, row: WebhookDelivery) -> str:
         """Return a link to everything with its correlation id."""
         return page_link(reverse("pages:trace", args=(row.correlation_id,)), "trace")
+
+    @admin.display(description="tasks")
+    def tasks_caused(self, row: WebhookDelivery) -> str:
+        """Return links to the observation that it caused or joined and to what followed."""
+        if row.task_id is None:
+            return "none"
+        caused = Q(pk=row.task_id) | Q(parent_id=row.task_id)
+        # Whoever may see the delivery may see its tenant's tasks.
+        tasks = ReconciliationTask.objects.filter(caused, tenant=row.source.tenant.slug)
+        lines: SafeString = format_html_join(
+            "",
+            '<div><a href="{}">{}</a> {}</div>',
+            (
+                (reverse("pages:task", args=(task.pk,)), task, task.get_state_display())
+                for task in tasks.order_by("id")[:_MOST_TASKS]
+            ),
+        )
+        return lines
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Offer the action to those who may deal with tasks; each tenant is checked again."""
+        known: bool | None = getattr(request, "_may_replay", None)
+        if known is None:
+            caller = caller_of(request)
+            known = caller.tenants is None or any(
+                caller_in_tenant(request.user, tenant).has_scope("tasks")
+                for tenant in sorted(caller.tenants)
+            )
+            # The admin asks for every list and every action.
+            request._may_replay = known  # type: ignore[attr-defined]
+        return known
+
+    @admin.action(description="Replay with a reason…", permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Show what a replay would plan, ask for a reason, then do it."""
+        chosen: dict[str, list[int]] = {}
+        for pk, tenant in queryset.order_by("id").values_list("pk", "source__tenant__slug")[
+            :_MOST_AT_ONCE
+        ]:
+            chosen.setdefault(tenant, []).append(pk)
+        form = ReplayForm(request.POST if "apply" in request.POST else None)
+        is_asked = form.is_valid()
+        reason = form.cleaned_data["reason"] if is_asked else ""
+        done = [
+            one
+            for tenant, ids in sorted(chosen.items())
+            for one in self._replay(request, tenant, ids, reason=reason).deliveries
+        ]
+        if not is_asked:
+            return TemplateResponse(
+                request,
+                "admin/reconciliation/webhookdelivery/replay.html",
+                {
+                    **self.admin_site.each_context(request),
+                    "title": "Replay deliveries",
+                    "opts": self.model._meta,
+                    "rows": done,
+                    "form": form,
+                },
+            )
+        planned = sum(one.outcome in {"planned", "requeued"} for one in done)
+        self.message_user(
+            request, f"{planned} of {len(done)} deliveries are worked again.", messages.SUCCESS
+        )
+        return None
+
+    def _replay(self, request: HttpRequest, tenant: str, ids: list[int], *, reason: str) -> Replay:
+        try:
+            return replay_deliveries(
+                DeliveryChoice(delivery_ids=tuple(ids)),
+                caller=caller_in_tenant(request.user, tenant),
+                reason=reason,
+                correlation_id=current_correlation_id(),
+                now=timezone.now(),
+                cap=_MOST_AT_ONCE,
+                dry_run=not reason,
+            )
+        except NotAllowed as error:
+            self.message_user(request, f"{tenant}: {error}", messages.ERROR)
+            return Replay((), 0, dry_run=not reason)
 
 
 @admin.register(WebhookRefusal)

@@ -11,6 +11,7 @@ from reconciliation.api.alerts import (
 )
 from reconciliation.api.branches import AcceptHead, BranchDetail, BranchesOfRepository, BranchList
 from reconciliation.api.deliveries import DeliveryDetail, DeliveryList
+from reconciliation.api.delivery_replay import ReplayDeliveries, ReplayDelivery
 from reconciliation.api.findings import FindingDetail, FindingList
 from reconciliation.api.policies import policy_urlpatterns
 from reconciliation.api.ratios import AlertRatios
@@ -59,7 +60,13 @@ urlpatterns = [
     path("sweeps", SweepList.as_view(), name="api-sweeps"),
     path("sweeps/<int:sweep_id>", SweepDetail.as_view(), name="api-sweep"),
     path("deliveries", DeliveryList.as_view(), name="api-deliveries"),
+    path("deliveries/replay", ReplayDeliveries.as_view(), name="api-replay-deliveries"),
     path("deliveries/<int:delivery_id>", DeliveryDetail.as_view(), name="api-delivery"),
+    path(
+        "deliveries/<int:delivery_id>/replay",
+        ReplayDelivery.as_view(),
+        name="api-replay-delivery",
+    ),
     path("traces/<str:correlation_id>", TraceDetail.as_view(), name="api-trace"),
     path("runs", RunList.as_view(), name="api-runs"),
     path("runs/<str:run_id>", RunDetail.as_view(), name="api-run"),
