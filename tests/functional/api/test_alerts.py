@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from audit.domain.caller import Caller
 from audit.domain.entries import RECONCILER
 from audit.selectors import entries_of_object
+from governance.models import Membership
 from reconciliation.models import Alert
 from tests.conftest import World
 from tests.factories.governance import HEAD_A, HEAD_B, api_client
@@ -142,6 +144,36 @@ def test_a_snoozed_alert_speaks_again_when_it_is_taken_back(
     assert snoozed["state"] == "snoozed"
     assert datetime.fromisoformat(snoozed["snoozed_until"]) == datetime.fromisoformat(until)
     assert (speaking["state"], speaking["snoozed_until"]) == ("open", None)
+
+
+def test_a_logged_in_person_answers_as_themselves_and_only_with_a_csrf_token(
+    alert: Alert, tenant_world: World
+) -> None:
+    person = User.objects.create_user("olga", password="a password of the tests")
+    Membership.objects.create(user=person, tenant=tenant_world.tenant, role="operator")
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(person)
+    address = f"/api/v1/alerts/{alert.pk}/acknowledge"
+
+    forged = browser.post(address, {"reason": REASON}, format="json")
+    browser.cookies["csrftoken"] = token = "c" * 32
+    meant = browser.post(address, {"reason": REASON}, format="json", headers={"X-CSRFToken": token})
+
+    assert (forged.status_code, forged.json()["code"]) == (403, "permission_denied")
+    assert meant.json()["acknowledged_as"] == "olga"
+    alert.refresh_from_db()
+    assert alert.acknowledged_by == person
+
+
+def test_a_viewer_may_look_and_not_answer(alert: Alert, tenant_world: World) -> None:
+    person = User.objects.create_user("vera", password="a password of the tests")
+    Membership.objects.create(user=person, tenant=tenant_world.tenant, role="viewer")
+    browser = APIClient()
+    browser.force_login(person)
+
+    assert browser.get(f"/api/v1/alerts/{alert.pk}").status_code == 200
+    refused = answer(browser, alert, "acknowledge", {"reason": REASON})
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
 
 
 def test_an_alert_in_full_has_its_finding_and_the_matrix_of_its_branch(
