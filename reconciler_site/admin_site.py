@@ -2,10 +2,17 @@
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.forms import AuthenticationForm
 
 
 class ReconcilerAdminSite(AdminSite):
-    """Django's admin under our name."""
+    """Django's admin under our name.
+
+    Its login is everybody's: a member of a tenant who is not staff gets the product's pages. The
+    admin's own pages still ask for staff.
+    """
+
+    login_form = AuthenticationForm
 
     site_header = "Reconciler"
     site_title = "Reconciler"
