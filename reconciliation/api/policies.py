@@ -1,5 +1,6 @@
-"""Policies over the API, to change: checking a document, and publishing it."""
+"""Policies over the API, to change: checking, simulating and publishing a document."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.urls import path
@@ -30,10 +31,16 @@ from governance.services.policy_publishing import (
 )
 from governance.services.policy_reports import plan_values, problem_values, published_values
 from reconciliation.api.base import caller_of
-from reconciliation.api.policy_serializers import RolloutSerializer
+from reconciliation.api.policy_serializers import (
+    RolloutSerializer,
+    SimulateSerializer,
+    SimulationSerializer,
+)
 from reconciliation.domain.risk import RULE_WEIGHTS
 from reconciliation.models import Origin
 from reconciliation.services.policy_rollout import publish_policy
+from reconciliation.services.simulation import Against, simulate
+from reconciliation.services.simulation_reports import simulation_values
 
 APPROVAL_HEADER = "X-Approval-Token"
 
@@ -102,6 +109,31 @@ class PolicyCheck(APIView):
         return Response(PlanSerializer(plan_values(plan)).data)
 
 
+class PolicySimulate(APIView):
+    """Says what a draft would have decided otherwise in the last days, and publishes nothing."""
+
+    required_scope = "read"
+
+    @extend_schema(request=SimulateSerializer, responses=SimulationSerializer)
+    def post(self, request: Request) -> Response:
+        """Return findings and alerts gained and lost, or what is wrong with the document."""
+        draft = SimulateSerializer(data=request.data)
+        draft.is_valid(raise_exception=True)
+        asked = draft.validated_data
+        now = timezone.now()
+        try:
+            found = simulate(
+                plan_version(_text(asked), place=_place(request, asked)),
+                since=now - timedelta(days=asked["days"]),
+                until=now,
+                against=Against(asked["against"]),
+                most_evaluations=asked["most_evaluations"],
+            )
+        except PolicyRefused as refused:
+            return _refused(refused)
+        return Response(SimulationSerializer(simulation_values(found)).data)
+
+
 def _place(request: Request, asked: dict[str, Any]) -> PolicyPlace:
     caller = caller_of(request)
     tenant = asked["target"].partition("/")[0]
@@ -148,5 +180,6 @@ def _not_approved(missing: ApprovalNeeded | NotAnApprover) -> Response:
 policy_urlpatterns = [
     path("policies/versions", PolicyVersions.as_view(), name="policy-versions"),
     path("policies/check", PolicyCheck.as_view(), name="policy-check"),
+    path("policies/simulate", PolicySimulate.as_view(), name="policy-simulate"),
 ]
 """To be included below `api/v1/`."""

@@ -7,12 +7,12 @@ from governance.domain.policy_schema import LAYERS
 
 def _validate_arguments(act: CommandParser) -> None:
     act.add_argument("file", metavar="FILE")
-    _place_arguments(act, layer="")
+    place_arguments(act, layer="")
 
 
 def _publish_arguments(act: CommandParser) -> None:
     act.add_argument("file", metavar="FILE")
-    _place_arguments(act, layer=None)
+    place_arguments(act, layer=None)
     _store_arguments(act, is_required=True)
 
 
@@ -23,7 +23,7 @@ def _explain_arguments(act: CommandParser) -> None:
 def _import_arguments(act: CommandParser) -> None:
     act.add_argument("file", metavar="FILE", nargs="+")
     act.add_argument("--publish", action="store_true", help="publish what was understood")
-    _place_arguments(act, layer="workspace")
+    place_arguments(act, layer="workspace")
     _store_arguments(act, is_required=False)
 
 
@@ -45,7 +45,8 @@ ARGUMENTS = {
 }
 
 
-def _place_arguments(act: CommandParser, *, layer: str | None) -> None:
+def place_arguments(act: CommandParser, *, layer: str | None) -> None:
+    """Declare where a layer lies; without a `layer` to fall back to it must be named."""
     act.add_argument("--layer", choices=LAYERS, default=layer, required=layer is None)
     act.add_argument("--target", default="", help="such as acme/main; nothing for the site")
     act.add_argument("--branch-pattern", default="", help="of a branch layer, such as release/**")

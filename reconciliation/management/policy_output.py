@@ -56,10 +56,10 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 def rollout_lines(rollout: Rollout) -> Iterator[str]:
     """Yield what publishing led to, for people; the version is the last word."""
     published = rollout.published
-    if rollout.reclassified:
-        yield f"{rollout.reclassified} branches have another class now"
-    if rollout.planned:
-        yield f"{rollout.planned} checks planned"
+    if number := rollout.reclassified:
+        yield f"{number} {'branch has' if number == 1 else 'branches have'} another class now"
+    if number := rollout.planned:
+        yield f"{number} check{'' if number == 1 else 's'} planned"
     if rollout.left:
         yield f"{rollout.left} more are not: reconcile their repositories to have them made too"
     was = "published" if published.is_new else "in force already"

@@ -22,7 +22,6 @@ import getpass
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -39,11 +38,10 @@ from governance.domain.policy_text import (
     check_policy,
     problem_of_text,
     problems_of,
-    read_policy,
     read_source,
 )
 from governance.selectors.policies import explain
-from governance.selectors.policy_places import NoSuchPlace, PolicyPlace, policy_place
+from governance.selectors.policy_places import NoSuchPlace, policy_place
 from governance.services.policy_approval import NotAnApprover, approver_by_name
 from governance.services.policy_planning import PolicyRefused, plan_version
 from governance.services.policy_publishing import (
@@ -59,6 +57,16 @@ from governance.services.policy_reports import (
 )
 from reconciliation.domain.risk import RULE_WEIGHTS
 from reconciliation.management.policy_arguments import ARGUMENTS
+from reconciliation.management.policy_files import (
+    CHANGED_MEANWHILE,
+    NOT_APPROVED,
+    NOT_POSSIBLE,
+    REFUSED,
+    content_of,
+    name_of,
+    place_of,
+    read_draft,
+)
 from reconciliation.management.policy_output import (
     explanation_lines,
     import_lines,
@@ -72,8 +80,6 @@ from reconciliation.management.policy_output import (
 )
 from reconciliation.models import Origin
 from reconciliation.services.policy_rollout import Rollout, publish_policy
-
-REFUSED, NOT_POSSIBLE, NOT_APPROVED, CHANGED_MEANWHILE = 1, 2, 3, 4
 
 
 class Command(BaseCommand):
@@ -117,9 +123,9 @@ class Command(BaseCommand):
 
     def _validate(self, options: Mapping[str, Any]) -> None:
         layer = options["layer"]
-        text = _read(options["file"], layer=layer or "site")
+        text = read_draft(options["file"], layer=layer or "site")
         if layer == "site" or options["target"]:
-            plan = plan_version(text, place=_place(options))
+            plan = plan_version(text, place=place_of(options))
             self._tell(plan_values(plan), plan_lines(plan))
             self._warn(plan.warnings)
             return
@@ -129,7 +135,7 @@ class Command(BaseCommand):
         self._warn(text.problems)
 
     def _publish(self, options: Mapping[str, Any]) -> None:
-        text = _read(options["file"], layer=options["layer"])
+        text = read_draft(options["file"], layer=options["layer"])
         self._tell_published(self._store(text, options, manifest=None), {}, [])
 
     def _explain(self, options: Mapping[str, Any]) -> None:
@@ -171,7 +177,7 @@ class Command(BaseCommand):
     def _store(
         self, text: PolicyText, options: Mapping[str, Any], *, manifest: Mapping[str, Any] | None
     ) -> Rollout:
-        place = _place(options)
+        place = place_of(options)
         approver = options["approved_by"]
         try:
             return publish_policy(
@@ -231,43 +237,17 @@ class _Refused(Exception):
         self.problems = problems
 
 
-def _place(options: Mapping[str, Any]) -> PolicyPlace:
-    return policy_place(
-        layer=options["layer"],
-        target=options["target"],
-        branch_pattern=options["branch_pattern"],
-    )
-
-
-def _read(file: str, *, layer: str) -> PolicyText:
-    return read_policy(_content(file), file=_name(file), layer=layer, rules=RULE_WEIGHTS)
-
-
 def _read_manifest(file: str) -> tuple[Any, Imported]:
     try:
-        source = read_source(_content(file), file=_name(file))
+        source = read_source(content_of(file), file=name_of(file))
     except Unreadable as error:
-        raise _Refused((problem_of_text(error, file=_name(file)),)) from error
+        raise _Refused((problem_of_text(error, file=name_of(file)),)) from error
     imported = import_manifest(source.value)
-    problems = problems_of(imported.faults, file=_name(file), source=source)
+    problems = problems_of(imported.faults, file=name_of(file), source=source)
     if problems or source.faults:
         repeated = [fault for fault, _ in source.faults]
-        raise _Refused((*problems_of(repeated, file=_name(file), source=source), *problems))
+        raise _Refused((*problems_of(repeated, file=name_of(file), source=source), *problems))
     return source.value, imported
-
-
-def _content(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}."
-        raise CommandError(message, returncode=NOT_POSSIBLE) from error
-
-
-def _name(file: str) -> str:
-    return "<stdin>" if file == "-" else file
 
 
 def _who() -> str:

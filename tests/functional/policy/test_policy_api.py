@@ -367,4 +367,5 @@ def test_the_openapi_schema_describes_the_api() -> None:
         "/api/v1/policies/versions",
         "/api/v1/policies/versions/{id}",
         "/api/v1/policies/check",
+        "/api/v1/policies/simulate",
     }

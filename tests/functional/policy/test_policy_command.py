@@ -165,8 +165,8 @@ class TestPublish:
         ran = publish(file("branches: {protected: [release/*]}"))
 
         assert ran.out.splitlines()[-3:] == [
-            "1 branches have another class now",
-            "1 checks planned",
+            "1 branch has another class now",
+            "1 check planned",
             "version 1 published",
         ]
 

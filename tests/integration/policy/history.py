@@ -23,6 +23,7 @@ from tests.unit.evaluators.facts import (
     head_facts,
     lease,
     missing_run_facts,
+    place,
     renewal_facts,
     request,
     run,
@@ -61,7 +62,7 @@ def decide_and_store(found: Sequence[Occasion]) -> None:
     for one in found:
         branch = one.facts.place.branch
         policy = policies.for_branch(one.repository.pk, branch)
-        facts = _classified(one, policy)
+        facts = _observed(one, policy)
         decision = encode(EVALUATORS[one.kind][1](facts, policy, one.at))
         key = (one.repository.pk, one.kind, branch)
         if key not in tasks:
@@ -84,15 +85,18 @@ def decide_and_store(found: Sequence[Occasion]) -> None:
     Evaluation.objects.bulk_create(rows, batch_size=1000)
 
 
-def _classified(one: Occasion, policy: Any) -> Any:
-    """Give facts the classes that an observation gives them."""
+def _observed(one: Occasion, policy: Any) -> Any:
+    """Give facts the place and the classes that an observation gives them."""
 
     def class_of(name: str) -> str:
         return branch_class_of(name, default_branch=one.repository.default_branch, policy=policy)
 
+    repository, branch = one.repository, one.facts.place.branch
+    here = Place(repository.tenant.slug, repository.workspace.slug, repository.slug, branch)
+    facts = replace(one.facts, place=here)
     if one.kind == "lease_renewal":
-        return one.facts
-    facts = replace(one.facts, branch_class=class_of(one.facts.place.branch))
+        return facts
+    facts = replace(facts, branch_class=class_of(branch))
     if one.kind == "missing_run":
         bases = sorted({request.base_branch for request in facts.pull_requests})
         facts = replace(facts, base_classes=tuple((base, class_of(base)) for base in bases))
@@ -100,12 +104,7 @@ def _classified(one: Occasion, policy: Any) -> Any:
 
 
 def _occasion(chance: random.Random, repository: Repository, at: datetime) -> Occasion:
-    place = Place(
-        repository.tenant.slug,
-        repository.workspace.slug,
-        repository.slug,
-        chance.choice(BRANCHES),
-    )
+    branch = chance.choice(BRANCHES)
     kind = chance.choice(
         ("head_drift", "head_drift", "stale_branch", "missing_run", "lease_renewal")
     )
@@ -116,7 +115,7 @@ def _occasion(chance: random.Random, repository: Repository, at: datetime) -> Oc
         "lease_renewal": _lease,
     }
     facts = next(makers[kind](chance, at))
-    return Occasion(repository, kind, replace(facts, place=place), at)
+    return Occasion(repository, kind, replace(facts, place=place(branch)), at)
 
 
 def _head(chance: random.Random, at: datetime) -> Iterator[Any]:

@@ -1,0 +1,86 @@
+"""How the `policy_simulate` command tells people what it found: lines of text; decides nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciliation.domain.simulation import Rules
+from reconciliation.domain.simulation_tally import CHANGES
+from reconciliation.management.policy_output import plan_lines
+from reconciliation.services.simulation import Against, Example, Gaps, Simulation
+
+_WORDS = {
+    "finding_gained": "findings gained",
+    "finding_lost": "findings lost",
+    "alert_gained": "alerts gained",
+    "alert_lost": "alerts lost",
+    "severity_changed": "severities changed",
+}
+_GAPS = {
+    "unreadable": "could not be read: code too old stored them",
+    "without_paths": "lack the changed paths that the draft asks for: they were not read then",
+    "without_merges": "are of branches of which nobody had looked whether they are merged",
+}
+
+
+def simulation_lines(found: Simulation) -> Iterator[str]:
+    """Yield what a simulation found."""
+    differences = found.differences
+    yield from plan_lines(found.plan)
+    than = "was stored" if found.against is Against.STORED else "the policies in force say"
+    yield (
+        f"{differences.evaluations} evaluations since {found.since:%Y-%m-%d %H:%M} UTC,"
+        f" {differences.differing} of them decided otherwise than {than}"
+    )
+    if not found.is_complete and found.oldest_at is not None:
+        yield f"  incomplete: a bound was reached at {found.oldest_at:%Y-%m-%d %H:%M} UTC"
+    yield from _gap_lines(found.gaps)
+    yield f"in all: {_counted(differences.total) or 'no finding and no alert changes'}"
+    for title, lines in (
+        (
+            "by kind",
+            ((f"{g.check} {g.stable_class} {g.severity}", n) for g, n in differences.by_group),
+        ),
+        ("by repository", (("/".join(place), n) for place, n in differences.by_repository)),
+    ):
+        for place, (name, counts) in enumerate(lines):
+            if place == 0:
+                yield f"{title}:"
+            yield f"  {name}: {_counted(counts)}"
+    if differences.decisions:
+        yield "decisions:"
+    for one in differences.decisions:
+        yield f"  {one.check}: {one.before} -> {one.after}: {one.evaluations}"
+    if found.examples:
+        yield "examples:"
+    for example in found.examples:
+        yield from _example_lines(example)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[change]} {_WORDS[change]}" for change in CHANGES if counts[change])
+
+
+def _gap_lines(gaps: Gaps) -> Iterator[str]:
+    for name, words in _GAPS.items():
+        if number := getattr(gaps, name):
+            yield f"  {number} {words}"
+
+
+def _example_lines(one: Example) -> Iterator[str]:
+    place = f"{one.place.tenant}/{one.place.repo}@{one.place.branch}"
+    yield f"  {one.change.replace('_', ' ')}: {place} {one.check} {one.stable_class}"
+    yield f"    {_said(one.before, one.was)} -> {_said(one.after, one.would_be)}"
+    rules = [f"+ {rule}" for rule in _shown(one.rules_gained)]
+    rules += [f"- {rule}" for rule in _shown(one.rules_lost)]
+    if rules:
+        yield f"    {', '.join(rules)}"
+    at = f"{one.evaluated_at:%Y-%m-%d %H:%M} UTC"
+    yield f"    evaluation {one.evaluation_id} of task {one.task_id}, {at}"
+
+
+def _said(decision: str, stated: Any) -> str:
+    return f"{decision} ({stated.severity})" if stated else decision
+
+
+def _shown(rules: Rules) -> Iterator[str]:
+    return (f"{rule} {weight}" for rule, weight in rules)
