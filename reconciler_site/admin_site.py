@@ -1,8 +1,10 @@
 """The admin site, wearing the same shell and login as the product's own pages."""
 
+from typing import Any
+
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse
 
 
 class ReconcilerAdminSite(AdminSite):
@@ -12,12 +14,20 @@ class ReconcilerAdminSite(AdminSite):
     admin's own pages still ask for staff.
     """
 
-    login_form = AuthenticationForm
-
     site_header = "Reconciler"
     site_title = "Reconciler"
     index_title = "Records"
     site_url = "/"
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Log in whoever has a password here."""
+        # The form's model is not loaded yet when this module is.
+        from django.contrib.auth.forms import AuthenticationForm
+
+        self.login_form = AuthenticationForm
+        return super().login(request, extra_context)
 
 
 class ReconcilerAdminConfig(AdminConfig):
