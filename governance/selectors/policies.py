@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from governance.domain.policy import matches, policy_from_document
+from governance.domain.policy import DEFAULT_DOCUMENT, matches, policy_from_document
 from governance.domain.policy_layers import (
     Origin,
     PolicyLayer,
@@ -121,6 +121,18 @@ def current_layers(
     for row in rows:
         found.setdefault(row.place, []).append(row.layer)
     return found
+
+
+def shortest_idle_days() -> int:
+    """Return the fewest days after which any policy, past or present, calls a branch idle.
+
+    A bound for planning: which branch really is idle is for its own policy to say.
+    """
+    set_somewhere = PolicyVersion.objects.filter(
+        document__stale_branch__idle_days__isnull=False
+    ).values_list("document__stale_branch__idle_days", flat=True)
+    default: int = DEFAULT_DOCUMENT["stale_branch"]["idle_days"]
+    return min([default, *(int(days) for days in set_somewhere)])
 
 
 def layers_below(

@@ -37,7 +37,8 @@ _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
     announced_by = excluded.announced_by,
     pusher = excluded.pusher,
     head_changes = {_BRANCH}.head_changes + 1,
-    gone_at = COALESCE(excluded.gone_at, {_BRANCH}.gone_at),
+    gone_at = CASE WHEN excluded.observed_head = {_BRANCH}.governed_head THEN NULL
+        ELSE COALESCE(excluded.gone_at, {_BRANCH}.gone_at) END,
     last_activity_at = excluded.last_activity_at
     WHERE COALESCE({_BRANCH}.observed_head, '') <> COALESCE(excluded.observed_head, '')"""
 

@@ -15,6 +15,7 @@ from governance.services.policies import PolicyResolver
 from reconciliation.domain.codec import encode
 from reconciliation.domain.retry import ErrorClass
 from reconciliation.evaluators import EVALUATORS
+from reconciliation.models import TaskKind
 from reconciliation.services.apply import Applied, Worked, apply
 from reconciliation.services.observe import Batch, Gathered, Remote, Trouble, observe
 from reconciliation.services.queue import ClaimedTask
@@ -36,6 +37,13 @@ def work_batch(
         OperationalError, InterfaceError: the database is gone. That is no fault of the tasks:
             the caller gives them back.
     """
+    looks = [task for task in tasks if task.task_kind == TaskKind.OBSERVE_REFS]
+    if looks and len(looks) < len(tasks):
+        # Observations sort first: what is decided behind them is decided on the heads they saw.
+        checks = [task for task in tasks if task.task_kind != TaskKind.OBSERVE_REFS]
+        return Applied.total(
+            work_batch(part, remote=remote, worker=worker, clock=clock) for part in (looks, checks)
+        )
     now = clock()
     try:
         return _work(tasks, remote=remote, worker=worker, now=now, clock=clock)

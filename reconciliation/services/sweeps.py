@@ -21,6 +21,7 @@ from governance.selectors.branch_facts import (
     leases_due,
     repositories_by_id,
 )
+from governance.selectors.policies import shortest_idle_days
 from reconciliation.domain.sweep_plan import Choice, DueRepository, choose, next_due
 from reconciliation.domain.worklist import WorkItem, Worklist, canonical_worklist
 from reconciliation.models import (
@@ -47,7 +48,6 @@ class Budget:
     per_tenant: int
     checks: int = 1000
     interval: timedelta = timedelta(hours=1)
-    idle: timedelta = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,9 @@ def _stale_items(
     *, scope: str, budget: Budget, slot: datetime, now: datetime
 ) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
     idle = idle_branches(
-        idle_since=now - budget.idle, repository_ids=None, limit=budget.checks * 10
+        idle_since=now - timedelta(days=shortest_idle_days()),
+        repository_ids=None,
+        limit=budget.checks * 10,
     )
     checked = set(
         ReconciliationTask.objects.filter(

@@ -66,7 +66,10 @@ def observe_head_drift(
             and row.governed_head != row.observed_head
         }
         with_paths = {
-            name for name in pairs if policy_of[repository_id, name].changes.high_risk_paths
+            name
+            for name in pairs
+            if policy_of[repository_id, name].changes.high_risk_paths
+            or any(lease.scope == "path-prefix" for lease in leases.get((repository_id, name), []))
         }
         try:
             ancestry = ancestry_of(remote, target_of(repository), pairs, with_paths=with_paths)

@@ -213,6 +213,9 @@ def _branches_to_check(applied: Sequence[AppliedDelivery]) -> set[str]:
             request = event.pull_request
             if request is not None and request.head_branch and not request.from_fork:
                 branches.add(request.head_branch)
+            # Its merge may have been seen before it was announced, and looked like a direct push.
+            if request is not None and request.merged and request.base_branch:
+                branches.add(request.base_branch)
             if event.kind is EventKind.STATUS:
                 named = event.status.branches if event.status else ()
                 branches.update(named)
