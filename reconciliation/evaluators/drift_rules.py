@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from governance.domain.policy import Policy, matches, matching
+from governance.domain.policy import ExpectedRewrite, Policy, matches, matching
 from reconciliation.domain.coverage import approved_run
 from reconciliation.domain.facts import HeadFacts
-from reconciliation.domain.findings import RuleHit
+from reconciliation.domain.findings import Inputs, RuleHit
 from reconciliation.domain.risk import hit
 from reconciliation.evaluators.drift_class import (
     CLASS_OF_RELATION,
@@ -34,17 +34,23 @@ def drift_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
 
 def is_planned_rewrite(facts: HeadFacts, drift_class: str, policy: Policy) -> bool:
     """Return whether a policy planned this rewrite: this branch, this pusher, at this time."""
+    return _window_of(facts, drift_class, policy) is not None
+
+
+def _window_of(facts: HeadFacts, drift_class: str, policy: Policy) -> ExpectedRewrite | None:
     if kind_of_change(facts, drift_class) not in REWRITES:
-        return False
+        return None
     moved = facts.head_changed_at
-    return any(
-        matches(window.branch, facts.place.branch)
+    fitting = (
+        window
+        for window in policy.head_drift.expected_rewrites
+        if matches(window.branch, facts.place.branch)
         and window.actor in {facts.pusher, "*"}
         and datetime.fromisoformat(window.starts_at)
         <= moved
         <= datetime.fromisoformat(window.ends_at)
-        for window in policy.head_drift.expected_rewrites
     )
+    return next(fitting, None)
 
 
 def _class_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
@@ -64,9 +70,9 @@ def _class_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[Rule
     if kind == "deleted" or drift_class == "recreated":
         hits.append(hit(f"drift.delete_{level}", policy))
     if kind in REWRITES:
-        planned = is_planned_rewrite(facts, drift_class, policy)
-        rule = "drift.expected_rewrite" if planned else f"drift.rewrite_{level}"
-        hits.append(hit(rule, policy, inputs=(("class", kind),)))
+        window = _window_of(facts, drift_class, policy)
+        rule = f"drift.rewrite_{level}" if window is None else "drift.expected_rewrite"
+        hits.append(hit(rule, policy, inputs=(("class", kind), *_plan_of(window))))
     elif kind == "created":
         hits.append(hit(f"drift.created_{level}", policy))
     elif kind == "fast_forward":
@@ -103,6 +109,12 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
         if run_id:
             hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run_id),)))
     return hits
+
+
+def _plan_of(window: ExpectedRewrite | None) -> Inputs:
+    if window is None:
+        return ()
+    return (("planned_for", window.actor), ("from", window.starts_at), ("to", window.ends_at))
 
 
 def _ahead(facts: HeadFacts) -> tuple[str, str]:

@@ -28,7 +28,8 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
 
     `in_sync`; `advance_snapshot` when run records cover every step from the governed head and no
     lease stands against it; `record_snapshot` for the first head of a branch that is not governed;
-    `expected` for a planned rewrite, noted because somebody has to accept the head it led to;
+    `expected` for a planned rewrite, noted without an alert because a person has to accept the
+    head it led to: a plan names a branch, an actor and a time, but no commit;
     `settle` while a head that moved less than `settle_seconds` ago may still be on the move;
     `running` while a living run of the pusher may still record the change; `drift` with a finding
     otherwise. A rewrite or deletion of a default or protected branch is never left to settle.
@@ -139,7 +140,8 @@ def _decide(
     draft = FindingDraft(
         stable_class=drift_class,
         severity=severity_of(hits),
-        alerting=is_alerting(hits, policy, policy.head_drift.mode),
+        # Whoever planned it knows of it: however low a policy sets the bar, nobody is woken.
+        alerting=not is_planned and is_alerting(hits, policy, policy.head_drift.mode),
         rule_hits=hits,
         summary=words.summary,
         recommendation=words.recommendation,

@@ -29,7 +29,12 @@ def head_drift_wording(
     words = _wording_of_class(facts, drift_class)
     if is_planned:
         return Wording(
-            words.summary, "It was planned: look at the new head and accept it.", words.command
+            f"As planned: {words.summary}",
+            "It was planned: look at the new head and accept it.",
+            # Not the command that puts the old head back: that would undo what was planned.
+            _command(
+                "log", "--oneline", "--left-right", f"{facts.governed_head}...{facts.observed_head}"
+            ),
         )
     return words
 
