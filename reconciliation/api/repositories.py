@@ -16,13 +16,15 @@ from audit.correlation import current_correlation_id, is_well_formed
 from audit.domain.caller import Caller
 from governance.api.problem_answer import problem_answer
 from governance.selectors.branch_facts import repositories_by_id
-from governance.selectors.visible import NotVisible, repository_named, visible_repositories
+from governance.selectors.visible import repository_named, visible_repositories
 from reconciliation.api.base import RowList, caller_of
 from reconciliation.api.rows import RowSerializer
+from reconciliation.api.webhook_health import WebhooksOfRepository, webhooks_values
 from reconciliation.filters import RepositoryFilter
 from reconciliation.models import Origin
 from reconciliation.selectors.counts import troubles_of
 from reconciliation.selectors.visible import visible_tasks
+from reconciliation.selectors.webhook_health import webhook_health
 from reconciliation.services.intake import request_observation
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -109,21 +111,29 @@ class RepositoryList(RowList):
         add_troubles(rows, caller)
 
 
+class RepositoryInFull(RepositoryRow):
+    """A repository with the health of its webhook."""
+
+    computed = RepositoryRow.computed | {"webhooks"}
+
+    webhooks = WebhooksOfRepository()
+
+
 class RepositoryDetail(APIView):
     """One repository."""
 
-    @extend_schema(responses=RepositoryRow)
+    @extend_schema(responses=RepositoryInFull)
     def get(self, request: Request, tenant: str, repo: str) -> Response:
         caller = caller_of(request)
+        repository = repository_named(caller, tenant=tenant, repo=repo)
         rows = list(
             visible_repositories(caller)
-            .filter(tenant__slug=tenant, slug=repo)
-            .values(*RepositoryRow.columns())
+            .filter(pk=repository.pk)
+            .values(*RepositoryInFull.columns())
         )
-        if not rows:
-            raise NotVisible(f"There is no repository {tenant}/{repo}, or it is not yours to see.")
         add_troubles(rows, caller)
-        return Response(RepositoryRow(rows[0]).data)
+        health = webhook_health(repository, caller, now=timezone.now())
+        return Response(RepositoryInFull({**rows[0], "webhooks": webhooks_values(health)}).data)
 
 
 class ReconcileRepository(APIView):

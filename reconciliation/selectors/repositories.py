@@ -11,12 +11,10 @@ from reconciliation.models import (
     AlertState,
     Finding,
     RepositoryWatch,
-    WebhookRefusal,
-    WebhookSource,
 )
 from reconciliation.selectors.findings import worst_first
 from reconciliation.selectors.pages import PAGE_SIZE, Page
-from reconciliation.selectors.visible import visible_alerts, visible_findings, visible_sources
+from reconciliation.selectors.visible import visible_alerts, visible_findings
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -38,14 +36,6 @@ class RepositoryLine:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLine:
-    """A webhook source and what was refused on it."""
-
-    source: WebhookSource
-    refusals: tuple[WebhookRefusal, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class RepositoryPage:
     """One repository in full, but for its branches, which have a list of their own."""
 
@@ -55,12 +45,6 @@ class RepositoryPage:
     findings: int
     worst: tuple[Finding, ...]
     """The worst open findings, at most ten."""
-    sources: tuple[SourceLine, ...]
-
-    @property
-    def percent_missed(self) -> int | None:
-        """The share of head changes that a sweep saw first; None before any change."""
-        return percent_missed(self.watch)
 
 
 def percent_missed(watch: RepositoryWatch | None) -> int | None:
@@ -130,7 +114,7 @@ def _line(row: Repository, alerts: Mapping[str, int], findings: int) -> Reposito
 
 
 def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage:
-    """Return one repository in full, in seven queries.
+    """Return one repository in full, in five queries.
 
     Raises:
         NotVisible: unknown, or not the caller's.
@@ -146,14 +130,6 @@ def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage
         .annotate(number=Count("id"))
     )
     open_findings = visible_findings(caller).filter(repository_id=repository.pk, state="open")
-    sources = visible_sources(caller).filter(
-        Q(repository_id=repository.pk)
-        | Q(repository__isnull=True, tenant_id=repository.tenant_id, host_kind=repository.host_kind)
-    )
-    lines = [
-        SourceLine(source=source, refusals=tuple(source.refusals.all()))
-        for source in sources.prefetch_related("refusals")[:10]
-    ]
     return RepositoryPage(
         repository=repository,
         watch=getattr(repository, "watch", None),
@@ -162,5 +138,4 @@ def repository_page(caller: Caller, *, tenant: str, repo: str) -> RepositoryPage
         },
         findings=open_findings.count(),
         worst=tuple(worst_first(open_findings)[:10]),
-        sources=tuple(lines),
     )

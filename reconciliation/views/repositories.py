@@ -11,6 +11,7 @@ from reconciliation.models import Origin
 from reconciliation.selectors.branches import branch_list, branch_page
 from reconciliation.selectors.repositories import repository_list, repository_page
 from reconciliation.selectors.tasks import task_page
+from reconciliation.selectors.webhook_health import webhook_health
 from reconciliation.services.intake import request_observation
 from reconciliation.views.accepting import accept_from, bound_to_head, is_acceptable
 from reconciliation.views.forms import AcceptHeadForm
@@ -54,6 +55,7 @@ def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
     return visit.page(
         "repository.html",
         seen=seen,
+        health=webhook_health(seen.repository, visit.caller, now=visit.now),
         can_check=seen.repository.is_active and visit.may("tasks", tenant=tenant),
         branches=branch_list(
             visit.caller,
