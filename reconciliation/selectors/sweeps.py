@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import NotVisible
-from reconciliation.models import ReconciliationTask, Sweep, TaskState
+from reconciliation.models import Origin, ReconciliationTask, Sweep, TaskState
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_sweeps, visible_tasks
 
@@ -81,7 +81,8 @@ def sweep_page(sweep_id: int, caller: Caller, *, from_ordinal: int = 0) -> Sweep
         raise NotVisible(f"There is no sweep {sweep_id}, or it is not yours to see.")
     tasks = list(
         visible_tasks(caller)
-        .filter(sweep_id=sweep_id, ordinal__gte=from_ordinal)
+        # What followed from its tasks names the sweep too, but has no place in its worklist.
+        .filter(sweep_id=sweep_id, origin=Origin.SWEEP, ordinal__gte=from_ordinal)
         .order_by("ordinal", "id")[: PAGE_SIZE + 1]
     )
     return SweepPage(
