@@ -46,10 +46,8 @@ def main() -> int:
         figures += found
         for figure in found:
             verdict = "met" if figure["met"] else "MISSED"
-            print(
-                f"{figure['name']:<36} {figure['ratio']:>9}  target {figure['target']:>6}  {verdict}",
-                flush=True,
-            )
+            name_and_ratio = f"{figure['name']:<36} {figure['ratio']:>9}"
+            print(f"{name_and_ratio}  target {figure['target']:>6}  {verdict}", flush=True)
         if not found:
             failed = True
             print(f"{name}: did not run: {(done.stderr or done.stdout)[-600:]}", flush=True)

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from reconciliation.remotes.memory import MemoryRemote
+
 REPOSITORIES = 1000
 BRANCHES = 100
 CHANGED = 0.035
@@ -145,8 +147,8 @@ class Shard:
         from django.test.utils import CaptureQueriesContext
 
         from reconciliation.models import ReconciliationTask
+        from reconciliation.services.batches import work_batch
         from reconciliation.services.claiming import claim
-        from reconciliation.services.execute import work_batch
         from reconciliation.services.sweeps import Budget, plan_sweep
 
         self._move(moved)
@@ -218,10 +220,11 @@ class Shard:
             )
 
 
-class Ready:
+class Ready(MemoryRemote):
     """A remote whose answers lie ready: what is measured begins behind the exchange."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
+        super().__init__()
         self._answers = answers
 
     def read_heads(self, target: Any) -> Any:
