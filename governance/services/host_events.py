@@ -106,6 +106,7 @@ def record_gates(announced: Sequence[AnnouncedGate]) -> None:
 def record_repository_facts(
     repository_id: int,
     *,
+    host_kind: str,
     host_repository_id: str,
     full_name: str,
     default_branch: str,
@@ -115,8 +116,9 @@ def record_repository_facts(
     """Store a repository's name and address as announced; return what changed, `(old, new)`.
 
     The stable id decides who it is: a rename keeps the history, and facts about another id change
-    nothing. `former_name` is what the host says it was called; `is_outdated` is asked, with the
-    name that is stored, before that gives way to another one.
+    nothing. With the id, the kind of host is learnt: until then it was a guess. `former_name` is
+    what the host says it was called; `is_outdated` is asked, with the name that is stored, before
+    that gives way to another one.
 
     The clone URL follows the name where it ends in it, and never leaves its host: whoever can sign
     a delivery must not be able to send our credential elsewhere.
@@ -127,7 +129,9 @@ def record_repository_facts(
     if full_name != row.full_name and is_outdated(row.full_name):
         full_name = ""
     changed: dict[str, tuple[str, str]] = {}
+    learns_id = host_repository_id and not row.host_repository_id
     for field, value in (
+        ("host_kind", host_kind if learns_id else ""),
         ("host_repository_id", host_repository_id),
         ("full_name", full_name),
         ("default_branch", default_branch),

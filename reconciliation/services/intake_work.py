@@ -25,7 +25,9 @@ from reconciliation.webhooks.events import (
 )
 from reconciliation.webhooks.hosts import HostKind
 
-ABOUT_ANOTHER = "it is about another repository of its host"
+ABOUT_ANOTHER = (
+    "it is about another repository of its host: heads are read, no facts are taken over"
+)
 _CACHE_SECONDS = 5
 _LONGEST_SUBJECT = 500
 _cache: dict[tuple[int, str, str], tuple[float, RepositoryRow]] = {}
@@ -49,7 +51,10 @@ class Wanted:
 
     @property
     def is_about_another(self) -> bool:
-        """The source belongs to one repository and the announcement is about another one."""
+        """The source belongs to one repository and the announcement is about another one.
+
+        A hint all the same: its heads are read. What else is announced is not stored as its own.
+        """
         return self.reason == ABOUT_ANOTHER
 
 
@@ -72,9 +77,8 @@ def wanted_by(
         return Wanted(None, "", "no governed repository has this host id")
     if not repository.is_active:
         return Wanted(repository, "", "the repository is switched off")
-    if _names_another(announcement, repository):
-        return Wanted(repository, "", ABOUT_ANOTHER)
-    return Wanted(repository, subject, announcement.reason)
+    is_another = _names_another(announcement, repository, host)
+    return Wanted(repository, subject, ABOUT_ANOTHER if is_another else announcement.reason)
 
 
 def observation_for(
@@ -139,8 +143,9 @@ def _find(named: RepositoryRef, *, tenant_id: int, host: HostKind) -> int | None
     )
 
 
-def _names_another(announcement: Announcement, repository: RepositoryRow) -> bool:
-    known = repository.host_repository_id
+def _names_another(announcement: Announcement, repository: RepositoryRow, host: HostKind) -> bool:
+    # Ids of two kinds of hosts say nothing about each other.
+    known = repository.host_repository_id if repository.host_kind == host.value else ""
     named = {event.repository.host_id for event in announcement.events} - {None, ""}
     return bool(known and named and known not in named)
 

@@ -21,10 +21,17 @@ _STRAGGLERS = timedelta(hours=1)
 
 
 def apply_host_events(one: Worked, sight: Seen, effects: Effects, *, now: datetime) -> None:
-    """Store what the deliveries of one observation announced about other things than heads."""
+    """Store what the deliveries of one observation announced about other things than heads.
+
+    What is about another repository, by the host's id or on another kind of host, is left out.
+    """
     pk = one.task.repository_id
+    who = _identity(sight)
     timed = [
-        (delivery.received_at, event) for delivery in sight.deliveries for event in delivery.events
+        (delivery.received_at, event)
+        for delivery in sight.deliveries
+        for event in delivery.events
+        if (delivery.host_kind, event.repository.host_id or who[1]) == who
     ]
     record_pull_requests(
         [_pull_request(pk, event) for _, event in timed if event.pull_request], now=now
@@ -44,7 +51,21 @@ def apply_host_events(one: Worked, sight: Seen, effects: Effects, *, now: dateti
     )
     telling = telling_event([event for _, event in timed])
     if telling is not None:
-        _apply_names(one, telling, effects, now=now)
+        _apply_names(one, telling, effects, host_kind=who[0], now=now)
+
+
+def _identity(sight: Seen) -> tuple[str, str]:
+    """Return the kind of host and the stable id there; the first delivery teaches them."""
+    place = sight.repository
+    if place.host_repository_id:
+        return (place.host_kind, place.host_repository_id)
+    named = [
+        (delivery.host_kind, event.repository.host_id)
+        for delivery in sight.deliveries
+        for event in delivery.events
+        if event.repository.host_id
+    ]
+    return named[0] if named else (place.host_kind, "")
 
 
 def telling_event(events: Sequence[NormalisedEvent]) -> NormalisedEvent | None:
@@ -64,11 +85,14 @@ def telling_event(events: Sequence[NormalisedEvent]) -> NormalisedEvent | None:
     return newest
 
 
-def _apply_names(one: Worked, event: NormalisedEvent, effects: Effects, *, now: datetime) -> None:
+def _apply_names(
+    one: Worked, event: NormalisedEvent, effects: Effects, *, host_kind: str, now: datetime
+) -> None:
     named, change, pk = event.repository, event.change, one.task.repository_id
     name = (change.new_full_name if change else None) or named.full_name or ""
     changed = record_repository_facts(
         pk,
+        host_kind=host_kind,
         host_repository_id=named.host_id or "",
         full_name=name,
         # The heads just read say which branch is the default; the event may be older.
@@ -76,7 +100,7 @@ def _apply_names(one: Worked, event: NormalisedEvent, effects: Effects, *, now: 
         former_name=(change.old_full_name if change else None) or "",
         is_outdated=lambda current: change is None and _was_renamed(pk, name, current, now=now),
     )
-    if changed.keys() - {"host_repository_id"}:
+    if changed.keys() - {"host_kind", "host_repository_id"}:
         effects.entries.append(
             entry_of(
                 one.task,

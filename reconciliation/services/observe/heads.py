@@ -178,11 +178,11 @@ def _deliveries_of(tasks: Sequence[ClaimedTask]) -> dict[int, list[AppliedDelive
             task_id__in=[task.id for task in tasks], applied_at__isnull=True
         )
         .order_by("received_at", "id")
-        .values_list("task_id", "id", "received_at", "events")
+        .values_list("task_id", "id", "source__host_kind", "received_at", "events")
     )
-    for task_id, pk, received_at, events in rows:
+    for task_id, pk, host_kind, received_at, events in rows:
         parsed = tuple(NormalisedEvent.from_json(event) for event in json.loads(events))
-        found[task_id].append(AppliedDelivery(pk, received_at, parsed))
+        found[task_id].append(AppliedDelivery(pk, host_kind, received_at, parsed))
     return found
 
 

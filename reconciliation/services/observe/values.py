@@ -20,6 +20,7 @@ class AppliedDelivery:
     """A delivery that an observation takes in, with what it announced."""
 
     id: int
+    host_kind: str
     received_at: datetime
     events: tuple[NormalisedEvent, ...]
 

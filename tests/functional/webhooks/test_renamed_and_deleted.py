@@ -1,5 +1,6 @@
 """Repositories that hosts rename, transfer, delete and bring back: the id says who is who."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from audit.services import verify
-from governance.models import Branch, Repository
+from governance.models import Branch, PullRequest, Repository
 from reconciliation.models import (
     Alert,
     Finding,
@@ -19,6 +20,7 @@ from reconciliation.models import (
 from reconciliation.remotes.base import RemoteAuthFailed, RemoteNotFound, RemoteUnavailable
 from reconciliation.services.sources import forget_cached_sources
 from tests.factories.governance import HEAD_A, HEAD_B
+from tests.factories.webhooks import push_body
 from tests.functional.loop.test_the_loop import Loop, loop
 from tests.functional.webhooks.hosted import Hosted
 
@@ -148,17 +150,32 @@ def test_no_name_leads_our_credential_off_its_host(github: Hosted, name: str) ->
     assert "evil" not in github.row.clone_url
 
 
-def test_what_a_host_says_about_another_id_changes_nothing_here(github: Hosted) -> None:
+@pytest.mark.parametrize("host", ["github", "gitea"])
+def test_what_is_said_about_another_repository_is_not_stored_as_ours(loop: Loop, host: str) -> None:
+    github, other = Hosted(loop, "github"), Hosted(loop, host)
     github.push(HEAD_A, HEAD_A)
     github.settle()
-    Repository.objects.filter(pk=github.pk).update(host_repository_id="8")
+    assert (github.row.host_kind, github.row.host_repository_id) == ("github", "7")
+    theirs = {"id": 8, "full_name": "acme/renamed"}
+    closed = {
+        "number": 4,
+        "state": "closed",
+        "head": {"ref": "topic", "sha": HEAD_B, "repo": theirs},
+        "base": {"ref": "main", "sha": HEAD_A, "repo": theirs},
+        "updated_at": "2026-03-02T12:00:00Z",
+    }
 
-    told = github.push(HEAD_A, HEAD_B, name="acme/renamed")
+    other.number = 100
+    other.say("pull_request", {"action": "closed", "pull_request": closed, "repository": theirs})
+    other.say("push", {**json.loads(push_body("main", HEAD_A, HEAD_B)), "repository": theirs})
+    loop.move("main", HEAD_B)
     github.settle()
 
-    # The receiver still had the old id in mind: what it let in is judged again when it is applied.
-    assert told["outcome"] in {"accepted", "ignored"}
-    assert (github.row.full_name, github.row.clone_url) == ("acme/api", github.loop.url)
+    assert (github.row.full_name, github.row.clone_url) == ("acme/api", loop.url)
+    assert (github.row.host_kind, github.row.host_repository_id) == ("github", "7")
+    assert not PullRequest.objects.exists()
+    assert github.branch("main").observed_head == HEAD_B
+    assert not WebhookDelivery.objects.filter(applied_at=None).exists()
 
 
 # Deleted ---------------------------------------------------------------------------------------

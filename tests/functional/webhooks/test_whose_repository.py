@@ -110,18 +110,29 @@ def test_a_repository_connected_after_its_delivery_is_worked_when_that_comes_aga
     assert again["outcome"] == WebhookDelivery.objects.get().outcome == "accepted"
 
 
-def test_a_hook_of_another_repository_on_this_address_is_no_work_and_is_counted(
-    source: WebhookSource,
-) -> None:
-    Repository.objects.filter(webhook_sources=source).update(host_repository_id="7")
+def test_a_hook_of_another_repository_is_a_hint_that_is_counted(source: WebhookSource) -> None:
+    Repository.objects.filter(webhook_sources=source).update(
+        host_repository_id="7", host_kind="github"
+    )
     forget_cached_sources()
 
     other = push(source, HEAD_A, HEAD_B, delivery="d-1", repository_id=8).json()
     own = push(source, HEAD_A, HEAD_B, delivery="d-2", repository_id=7).json()
 
-    assert (other["outcome"], other["reason"]) == (
-        "ignored",
-        "it is about another repository of its host",
+    assert other["outcome"] == own["outcome"] == "accepted"
+    assert other["reason"].startswith("it is about another repository of its host")
+    assert own["reason"] == "ok"
+    refusal = WebhookRefusal.objects.get()
+    assert (refusal.reason, refusal.count) == ("another_repository", 1)
+
+
+def test_ids_of_two_kinds_of_hosts_say_nothing_about_each_other(source: WebhookSource) -> None:
+    Repository.objects.filter(webhook_sources=source).update(
+        host_repository_id="7", host_kind="gitlab"
     )
-    assert own["outcome"] == "accepted"
-    assert WebhookRefusal.objects.get().reason == "another_repository"
+    forget_cached_sources()
+
+    told = push(source, HEAD_A, HEAD_B, delivery="d-1", repository_id=8).json()
+
+    assert (told["outcome"], told["reason"]) == ("accepted", "ok")
+    assert not WebhookRefusal.objects.exists()
