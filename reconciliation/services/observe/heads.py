@@ -84,7 +84,8 @@ def observe_refs(
             else {name: KnownHead(head, 0, "", "") for name, head in answer.heads.items()}
         )
         facts = _facts(task, repository, answer, heads, applied)
-        to_check = _branches_to_check(applied)
+        # A branch that nobody ever saw has nothing to check: it was gone before we looked.
+        to_check = _branches_to_check(applied) & (heads.keys() | answer.heads.keys())
         if task.run_id and (task.repository_id, task.run_id) in run_branches:
             to_check.add(run_branches[task.repository_id, task.run_id])
         seen = Seen(repository, facts, applied, tuple(sorted(to_check)), now)

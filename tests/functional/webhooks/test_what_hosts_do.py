@@ -257,6 +257,16 @@ def test_a_merged_pull_request_whose_branch_is_gone_keeps_its_branch_name(gitea:
     )
 
 
+def test_a_pull_request_from_a_branch_that_was_never_seen_leaves_no_dead_letter(
+    github: Hosted,
+) -> None:
+    pull_request(github, "closed", at="2026-03-02T12:00:00Z", state="closed", merged=True)
+    github.settle()
+
+    assert PullRequest.objects.get().head_branch == "topic"
+    assert not ReconciliationTask.objects.exclude(state="completed").exists()
+
+
 def status(hosted: Hosted, state: str, *, at: str) -> Any:
     document = {
         "sha": HEAD_A,
