@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Django's command line for this site; settings come from DJANGO_SETTINGS_MODULE or default to dev."""
+"""Django's command line for this site; DJANGO_SETTINGS_MODULE names the settings, or dev."""
 
 import os
 import sys

@@ -126,7 +126,7 @@ def record_readings(readings: Sequence[Reading], *, now: datetime) -> None:
     source, params = rows_source(connection, columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_REPOSITORY} SET observed_at = v.at, heads_digest = v.digest,"  # noqa: S608
+            f"UPDATE {_REPOSITORY} SET observed_at = v.at, heads_digest = v.digest,"
             " heads_count = v.heads,"
             " default_branch = CASE WHEN v.default_branch = ''"
             f" THEN {_REPOSITORY}.default_branch ELSE v.default_branch END"
@@ -148,7 +148,7 @@ def record_late_announcements(
     source, params = rows_source(connection, columns, announcements)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_BRANCH} SET announced_by = 'webhook', pusher = v.pusher"  # noqa: S608
+            f"UPDATE {_BRANCH} SET announced_by = 'webhook', pusher = v.pusher"
             f" FROM {source} AS v WHERE {_BRANCH}.repository_id = v.repository_id"
             f" AND {_BRANCH}.name = v.name AND {_BRANCH}.announced_by <> 'webhook'"
             f" AND COALESCE({_BRANCH}.observed_head, '') = COALESCE(v.head, '')"

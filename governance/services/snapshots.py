@@ -61,7 +61,7 @@ def advance_snapshots(advances: Sequence[Advance], *, now: datetime) -> set[tupl
     source, params = rows_source(connection, columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_BRANCH} SET governed_head = v.observed, governed_at = v.at,"  # noqa: S608
+            f"UPDATE {_BRANCH} SET governed_head = v.observed, governed_at = v.at,"
             f" governed_by = v.moved_by, gone_at = NULL FROM {source} AS v"
             f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name"
             f" AND {_BRANCH}.observed_head = v.observed"

@@ -23,7 +23,6 @@ RULE_WORDS = {
     "drift.paths_unknown": "The changed paths could not be read, so high risk is not ruled out",
     "drift.not_lease_holder": "Pushed by someone who does not hold the active lease",
     "drift.pusher_unknown_under_lease": "Nobody knows who pushed while somebody held the lease",
-    "drift.expected_rewrite": "Rewritten inside a planned window",
     "drift.two_leases": "Two live leases cover the branch",
     "drift.moved_after_run": "The head moved after its run was approved",
     "drift.direct_push": "Pushed directly, where changes must come by pull request",

@@ -1,8 +1,8 @@
 """Makes keys that encrypt secrets at rest, and moves every secret to the newest key.
 
-    manage.py field_keys new       print a new key; put it first in FIELD_ENCRYPTION_KEYS
-    manage.py field_keys rotate    encrypt everything with the newest key; older keys may go then
-    manage.py field_keys status    how many secrets are under which key
+manage.py field_keys new       print a new key; put it first in FIELD_ENCRYPTION_KEYS
+manage.py field_keys rotate    encrypt everything with the newest key; older keys may go then
+manage.py field_keys status    how many secrets are under which key
 """
 
 import argparse
