@@ -4,9 +4,12 @@ import random
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskAttempt, TaskKind
 from reconciliation.services.claiming import (
+    _ALONG_THE_INDEX,
+    _CLAIM,
     CLAIM_LOST,
     expire_claims_of,
     extend_claims,
@@ -201,3 +204,21 @@ def test_claims_of_a_dead_cluster_run_out_at_once_and_of_no_other(queue: Queue) 
 
     assert reap_lost_claims(now=queue.clock.now) == 1
     assert (task(mine).state, task(theirs).state) == ("queued", "running")
+
+
+@pytest.mark.postgres
+def test_a_burst_into_an_idle_queue_is_claimed_along_the_index(queue: Queue) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {ReconciliationTask._meta.db_table}")  # of an empty queue
+    repository = queue.repository("acme/api", [f"b{n}" for n in range(300)])
+    queue.drifts(repository, *(f"b{n}" for n in range(300)))
+    now = queue.clock.now
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ALONG_THE_INDEX)
+        cursor.execute(f"EXPLAIN {_CLAIM['postgresql']}", [now, now, 100, "ada", now, now])
+        plan = [row[0] for row in cursor.fetchall()]
+
+    assert sum("Index Scan using task_claim_order" in line for line in plan) == 1
+    assert sum("Sort" in line and "->" in line for line in plan) == 1  # of the batch, not the queue
+    assert not [line for line in plan if "Seq Scan" in line or "Bitmap" in line]
