@@ -15,6 +15,12 @@ def newest_key_id() -> str:
     return key_ring().newest_id
 
 
+def free_key_id() -> str:
+    """Return an id that no key of the ring has: `k` and a number, above those that are taken."""
+    numbers = [int(name[1:]) for name, _ in key_ring().keys if name[1:].isdecimal()]
+    return f"k{max(numbers, default=len(key_ring().keys)) + 1}"
+
+
 def stored_under(others: Models) -> Iterator[str]:
     """Yield the key id of every stored secret; `others` are models of apps above this one."""
     for _, _, stored in _stored(others):

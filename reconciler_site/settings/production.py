@@ -1,5 +1,6 @@
 """A real installation: every secret comes from the environment, and missing ones stop the start."""
 
+from governance.domain.encryption import KeyRing
 from reconciler_site.databases import database
 from reconciler_site.env import env
 from reconciler_site.settings.base import *  # noqa: F403
@@ -7,6 +8,8 @@ from reconciler_site.settings.base import *  # noqa: F403
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY")
 FIELD_ENCRYPTION_KEYS = env.str("FIELD_ENCRYPTION_KEYS")
+# Web servers run no system checks: without usable keys nothing may start at all.
+KeyRing.parse(FIELD_ENCRYPTION_KEYS)
 ALLOWED_HOSTS: list[str] = env.list("RECONCILER_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("RECONCILER_TRUSTED_ORIGINS", [])
 DATABASES = {"default": database(env.str("DATABASE_URL"))}

@@ -5,6 +5,7 @@ need: no authentication classes (the signature is the proof), no parsers (the ex
 content negotiation, no throttle.
 """
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
+from governance.domain.encryption import WrongKey
 from reconciliation.services.intake import BadBody, BadSignature, Received, receive
 from reconciliation.services.refusals import expect_sweep, refuse
 from reconciliation.services.sources import LiveSource, SourceNotFound, live_source
@@ -27,6 +29,7 @@ from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 
 PROBLEM_JSON = "application/problem+json"
+logger = logging.getLogger("reconciler.webhooks")
 
 
 class WebhookView(APIView):
@@ -66,6 +69,7 @@ class WebhookView(APIView):
             404: OpenApiTypes.OBJECT,
             411: OpenApiTypes.OBJECT,
             413: OpenApiTypes.OBJECT,
+            503: OpenApiTypes.OBJECT,
         },
         auth=[],
     )
@@ -88,6 +92,12 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
         source = live_source(token, now=now)
     except SourceNotFound as error:
         return _problem(404, "unknown_source", str(error))
+    except WrongKey as error:
+        # Not the host's fault: it is told to come back, and the log tells who has to act.
+        logger.error("webhook.secret_unreadable error=%s", error)
+        answer = _problem(503, "secret_unreadable", "The source's secrets cannot be read just now.")
+        answer["Retry-After"] = "60"
+        return answer
     headers = Headers(request.headers.items())
     try:
         body = _body_within_cap(request, source.host)
@@ -213,4 +223,5 @@ _TITLES = {
     404: "Not Found",
     411: "Length Required",
     413: "Content Too Large",
+    503: "Service Unavailable",
 }

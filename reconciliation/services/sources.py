@@ -40,6 +40,10 @@ class SourceNotFound(Exception):
     """No live source has this token."""
 
 
+class SourceRevoked(ValueError):
+    """The source was revoked: its address answers 404, whatever its secret; make another one."""
+
+
 _cache: dict[str, tuple[float, LiveSource]] = {}
 
 
@@ -149,9 +153,18 @@ def rotate_secret(
     correlation_id: str,
     now: datetime,
 ) -> None:
-    """Add a new secret; the older ones stay live for `overlap`, so that no delivery is refused."""
+    """Add a new secret; the older ones stay live for `overlap`, so that no delivery is refused.
+
+    Raises:
+        ValueError: an empty secret, or a negative overlap.
+        SourceRevoked: nothing was changed.
+    """
     if not secret.strip():
         raise ValueError("a secret cannot be empty: it would verify nothing")
+    if overlap < timedelta(0):
+        raise ValueError("an overlap cannot be negative: 0 ends the older secrets at once")
+    if source.revoked_at is not None:
+        raise SourceRevoked(f"webhook source {source.pk} is revoked; make another one")
     source.secrets.filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=now + overlap), revoked_at__isnull=True
     ).update(expires_at=now + overlap)
@@ -165,7 +178,10 @@ def revoke_source(
     source: WebhookSource, *, actor: Actor, correlation_id: str, now: datetime
 ) -> None:
     """End a source: its address answers 404 from now on (within 5 seconds in other processes)."""
-    WebhookSource.objects.filter(pk=source.pk, revoked_at__isnull=True).update(revoked_at=now)
+    if not WebhookSource.objects.filter(pk=source.pk, revoked_at__isnull=True).update(
+        revoked_at=now
+    ):
+        return
     _record(source, source.tenant.slug, "webhook_source.revoke", actor, correlation_id, now)
     forget_cached_sources()
 

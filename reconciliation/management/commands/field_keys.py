@@ -14,7 +14,12 @@ from cryptography.fernet import Fernet
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from governance.domain.encryption import WrongKey
-from governance.services.field_keys import newest_key_id, rotate_to_newest, stored_under
+from governance.services.field_keys import (
+    free_key_id,
+    newest_key_id,
+    rotate_to_newest,
+    stored_under,
+)
 from reconciliation.models import WebhookSecret
 
 
@@ -31,14 +36,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("act", choices=("new", "rotate", "status"))
-        parser.add_argument("--id", default="k2", help="id of a new key, letters and digits")
+        parser.add_argument("--id", help="id of a new key, letters and digits; default: a free one")
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do one act and print it."""
         told: dict[str, Any]
         if options["act"] == "new":
-            told = {"key": f"{options['id']}:{Fernet.generate_key().decode()}"}
+            key_id = options["id"] or free_key_id()
+            if not key_id.isalnum():
+                raise CommandError(f"{key_id!r} is no id: use letters and digits.")
+            told = {"key": f"{key_id}:{Fernet.generate_key().decode()}"}
         elif options["act"] == "rotate":
             try:
                 told = {"newest": newest_key_id(), "moved": rotate_to_newest([WebhookSecret])}

@@ -103,7 +103,10 @@ class Command(BaseCommand):
         source = _existing(options["source"])
         secret = _secret(options["secret_env"])
         overlap = timedelta(hours=options["overlap_hours"])
-        rotate_secret(source, secret=secret, overlap=overlap, **_who())
+        try:
+            rotate_secret(source, secret=secret, overlap=overlap, **_who())
+        except ValueError as error:
+            raise CommandError(f"Nothing was changed: {error}.") from error
         return {
             **_describe(source),
             "secret": secret,
