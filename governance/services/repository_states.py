@@ -18,10 +18,13 @@ def switch_off(repository_id: int) -> bool:
     return bool(Repository.objects.filter(pk=repository_id, is_active=True).update(is_active=False))
 
 
-def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> None:
-    """Store `(repository, branch, class)`; branches that are not known yet get theirs when seen."""
+def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> set[tuple[int, str]]:
+    """Store `(repository, branch, class)` and return `(repository, branch)` of those that exist.
+
+    A branch that is not known yet gets its class when it is seen.
+    """
     if not classes:
-        return
+        return set()
     ordered = sorted(classes)
     # In the order of whoever else writes branches: neither waits for the other in a circle.
     rows = Branch.objects.select_for_update(of=("self",)).filter(
@@ -33,6 +36,8 @@ def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {_BRANCH} SET branch_class = v.branch_class FROM {source} AS v"
-            f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name",
+            f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name"
+            f" RETURNING {_BRANCH}.repository_id, {_BRANCH}.name",
             params,
         )
+        return {(repository_id, name) for repository_id, name in cursor.fetchall()}

@@ -24,7 +24,7 @@ def apply_default_branches(
         for one, sight in read
         if one.gathered.facts.default_branch not in ("", sight.repository.default_branch)
     ]
-    record_branch_classes(
+    known = record_branch_classes(
         [
             (
                 one.task.repository_id,
@@ -51,7 +51,9 @@ def apply_default_branches(
                 data={"default_branch": [old, new]},
             )
         )
-        for branch in sorted({old, new} - {""}):
+        for branch in sorted({old, new}):
+            if (one.task.repository_id, branch) not in known:
+                continue
             for kind in (TaskKind.HEAD_DRIFT, TaskKind.MISSING_RUN):
                 effects.follow_up(
                     one.task,

@@ -349,6 +349,17 @@ def test_a_default_branch_changed_in_silence_is_seen_by_a_sweep(gitea: Hosted) -
     assert {task.branch for task in checked} == {"main", "trunk"}
 
 
+def test_a_default_branch_that_was_never_seen_is_not_checked(gitea: Hosted) -> None:
+    gitea.loop.remote.delete_branch(gitea.loop.url, "main")
+    Branch.objects.all().delete()
+    gitea.loop.remote.set_default_branch(gitea.loop.url, "unborn")
+
+    gitea.sweep()
+
+    assert gitea.row.default_branch == "unborn"
+    assert not ReconciliationTask.objects.exclude(state="completed").exists()
+
+
 # The address ---------------------------------------------------------------------------------
 
 
