@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from django.urls import include, path
 
-from reconciliation.views import alerts, dead_letters, overview, repositories, work
+from reconciliation.views import alerts, dead_letters, overview, policies, repositories, work
 
 pages = [
     path("", overview.overview_page, name="overview"),
@@ -26,6 +26,10 @@ pages = [
         name="branch",
     ),
     path("branches/<int:branch_id>/accept", repositories.accept_branch_head, name="accept-branch"),
+    path("policies", policies.policies, name="policies"),
+    path("policies/layer", policies.layer, name="policy-layer"),
+    path("policies/explain", policies.explained, name="policy-explained"),
+    path("policies/simulate", policies.simulation, name="policy-simulation"),
     path("trace/<str:correlation_id>", work.trace, name="trace"),
     path("tasks", work.tasks, name="tasks"),
     path("tasks/dead-letters/requeue", dead_letters.requeue, name="requeue"),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.domain.canonical import sha256_of
+from governance.domain.policy_changes import Change, changes_between
 from governance.domain.policy_check import branch_patterns_in, check_document
 from governance.domain.policy_layers import Merged, PolicyLayer, loosened_floors, merge
-from governance.domain.policy_schema import FLOORS, leaves, path_of
+from governance.domain.policy_schema import FLOORS, path_of
 from governance.domain.policy_text import PolicyProblem, PolicyText, in_text_order, problems_of
 from governance.domain.policy_values import Fault
 from governance.models import PolicyVersion
@@ -26,15 +27,6 @@ class PolicyRefused(Exception):
     def __init__(self, problems: Sequence[PolicyProblem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One key that a version changes at its layer; None means that the layer is silent on it."""
-
-    key: str
-    before: Any
-    after: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ def plan_version(text: PolicyText, *, place: PolicyPlace) -> Plan:
         place=place,
         layer=candidate,
         previous=previous,
-        changes=_changes(before, document),
+        changes=changes_between(before, document),
         loosened_floors=loosened_floors(
             merge([*above, _as_layer(place, before, version=0)]).floors, merged.floors
         ),
@@ -143,16 +135,6 @@ def _pattern_warnings(text: PolicyText, place: PolicyPlace) -> tuple[PolicyProbl
         if pattern in lonely
     ]
     return problems_of(faults, file=text.file, source=text.source)
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    old, new = dict(leaves(before)), dict(leaves(after))
-    old[FLOORS], new[FLOORS] = before.get(FLOORS), after.get(FLOORS)
-    return tuple(
-        Change(key, old.get(key), new.get(key))
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    )
 
 
 def _as_layer(place: PolicyPlace, document: Mapping[str, Any], *, version: int) -> PolicyLayer:

@@ -110,6 +110,8 @@ class SimulationExample(serializers.Serializer[Any]):
     decision_after = serializers.CharField()
     severity_before = serializers.CharField(allow_blank=True)
     severity_after = serializers.CharField(allow_blank=True)
+    alerting_before = serializers.BooleanField()
+    alerting_after = serializers.BooleanField()
     rules_gained = RuleWeight(many=True)
     rules_lost = RuleWeight(many=True)
     summary = serializers.CharField()

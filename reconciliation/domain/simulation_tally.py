@@ -5,15 +5,25 @@ the span of time, without and with the draft. Memory grows with findings, not wi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reconciliation.domain.risk import SEVERITIES
 from reconciliation.domain.simulation import FindingKey, Outcome, Stated
 
 FINDING_GAINED, FINDING_LOST = "finding_gained", "finding_lost"
 ALERT_GAINED, ALERT_LOST = "alert_gained", "alert_lost"
 SEVERITY_CHANGED = "severity_changed"
 CHANGES = (FINDING_GAINED, FINDING_LOST, ALERT_GAINED, ALERT_LOST, SEVERITY_CHANGED)
+CHANGE_WORDS: Mapping[str, tuple[str, str]] = {
+    FINDING_GAINED: ("finding gained", "findings gained"),
+    FINDING_LOST: ("finding lost", "findings lost"),
+    ALERT_GAINED: ("alert gained", "alerts gained"),
+    ALERT_LOST: ("alert lost", "alerts lost"),
+    SEVERITY_CHANGED: ("severity changed", "severities changed"),
+}
+"""What a change is called when there is one of it, and when there are more."""
+_TOLD_FIRST = (ALERT_GAINED, ALERT_LOST, FINDING_GAINED, FINDING_LOST, SEVERITY_CHANGED)
 
 
 @dataclass(slots=True)
@@ -157,7 +167,7 @@ class Tally:
                     self._decisions.items(), key=lambda one: (-one[1], one[0])
                 )
             ),
-            witnesses=tuple(_some_of_each(list(witnesses.values()), most=most_witnesses)),
+            witnesses=tuple(_some_of_each(witnesses, most=most_witnesses)),
         )
 
 
@@ -184,8 +194,16 @@ def _rank(thing: object, counts: Counts) -> tuple[int, object]:
     return (-sum(counts.values()), thing)
 
 
-def _some_of_each(groups: Sequence[Sequence[Witness]], *, most: int) -> list[Witness]:
-    """Return one of each group, then a second of each, and so on, up to `most`."""
-    rounds = max((len(group) for group in groups), default=0)
-    chosen = [group[number] for number in range(rounds) for group in groups if number < len(group)]
+def _some_of_each(
+    found: Mapping[tuple[str, Group], Sequence[Witness]], *, most: int
+) -> list[Witness]:
+    """Return one of each kind, then a second of each, up to `most`; alerts and the worst first."""
+    kinds = [found[kind] for kind in sorted(found, key=_importance)]
+    rounds = max((len(kind) for kind in kinds), default=0)
+    chosen = [kind[number] for number in range(rounds) for kind in kinds if number < len(kind)]
     return chosen[:most]
+
+
+def _importance(kind: tuple[str, Group]) -> tuple[int, int, Group]:
+    change, group = kind
+    return (_TOLD_FIRST.index(change), -SEVERITIES.index(group.severity), group)

@@ -1,20 +1,12 @@
 """How the `policy_simulate` command tells people what it found: lines of text; decides nothing."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from reconciliation.domain.simulation import Rules
-from reconciliation.domain.simulation_tally import CHANGES
+from reconciliation.domain.simulation import Rules, Stated
+from reconciliation.domain.simulation_tally import CHANGE_WORDS, CHANGES
 from reconciliation.management.policy_output import plan_lines
 from reconciliation.services.simulation import Against, Example, Gaps, Simulation
 
-_WORDS = {
-    "finding_gained": "findings gained",
-    "finding_lost": "findings lost",
-    "alert_gained": "alerts gained",
-    "alert_lost": "alerts lost",
-    "severity_changed": "severities changed",
-}
 _GAPS = {
     "unreadable": "could not be read: code too old stored them",
     "without_paths": "lack the changed paths that the draft asks for: they were not read then",
@@ -57,7 +49,11 @@ def simulation_lines(found: Simulation) -> Iterator[str]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[change]} {_WORDS[change]}" for change in CHANGES if counts[change])
+    return ", ".join(
+        f"{counts[change]} {CHANGE_WORDS[change][counts[change] != 1]}"
+        for change in CHANGES
+        if counts[change]
+    )
 
 
 def _gap_lines(gaps: Gaps) -> Iterator[str]:
@@ -78,8 +74,10 @@ def _example_lines(one: Example) -> Iterator[str]:
     yield f"    evaluation {one.evaluation_id} of task {one.task_id}, {at}"
 
 
-def _said(decision: str, stated: Any) -> str:
-    return f"{decision} ({stated.severity})" if stated else decision
+def _said(decision: str, stated: Stated | None) -> str:
+    if stated is None:
+        return decision
+    return f"{decision} ({stated.severity}{', alert' if stated.alerting else ''})"
 
 
 def _shown(rules: Rules) -> Iterator[str]:

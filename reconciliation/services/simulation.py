@@ -114,6 +114,11 @@ class Simulation:
     gaps: Gaps
     examples: tuple[Example, ...]
 
+    @property
+    def looked_at(self) -> int:
+        """Return how many evaluations were looked at, readable or not."""
+        return self.differences.evaluations + self.gaps.unreadable
+
 
 def simulate(
     plan: Plan,

@@ -74,6 +74,8 @@ def _example_values(one: Example) -> dict[str, Any]:
         "decision_after": one.after,
         "severity_before": one.was.severity if one.was else "",
         "severity_after": one.would_be.severity if one.would_be else "",
+        "alerting_before": one.was is not None and one.was.alerting,
+        "alerting_after": one.would_be is not None and one.would_be.alerting,
         "rules_gained": _rules(one.rules_gained),
         "rules_lost": _rules(one.rules_lost),
         "summary": speaking.summary if speaking else "",

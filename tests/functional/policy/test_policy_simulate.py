@@ -83,16 +83,16 @@ class TestCommand:
         assert lines[2].endswith(", 1 of them decided otherwise than was stored")
         evaluation = Evaluation.objects.order_by("pk")[0]
         assert lines[3:] == [
-            "in all: 1 alerts gained, 1 severities changed",
+            "in all: 1 alert gained, 1 severity changed",
             "by kind:",
-            "  head_drift rewritten critical: 1 alerts gained, 1 severities changed",
+            "  head_drift rewritten critical: 1 alert gained, 1 severity changed",
             "by repository:",
-            "  acme/api: 1 alerts gained, 1 severities changed",
+            "  acme/api: 1 alert gained, 1 severity changed",
             "decisions:",
             "  head_drift: drift -> drift: 1",
             "examples:",
             "  alert gained: acme/api@topic head_drift rewritten",
-            "    drift (low) -> drift (critical)",
+            "    drift (low) -> drift (critical, alert)",
             "    + drift.rewrite_protected 95, - drift.rewrite_other 20",
             f"    evaluation {evaluation.pk} of task {evaluation.task_id},"
             f" {evaluation.evaluated_at:%Y-%m-%d %H:%M} UTC",
@@ -185,6 +185,7 @@ class TestApi:
             "low",
             "critical",
         )
+        assert (example["alerting_before"], example["alerting_after"]) == (False, True)
         assert example["rules_gained"] == [{"rule": "drift.rewrite_protected", "weight": 95}]
         assert example["rules_lost"] == [{"rule": "drift.rewrite_other", "weight": 20}]
         assert told["gaps"] == {"unreadable": 0, "without_paths": 0, "without_merges": 0}

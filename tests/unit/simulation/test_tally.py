@@ -112,7 +112,7 @@ def test_a_change_is_witnessed_by_the_newest_evaluation_that_shows_it() -> None:
     assert found.witnesses == (Witness("finding_gained", KEY, 2),)
 
 
-def test_witnesses_are_spread_over_kinds_before_any_kind_gets_a_second_one() -> None:
+def test_witnesses_are_spread_over_kinds_alerts_first_before_any_gets_a_second_one() -> None:
     many = [(QUIET, drift(stated(KEY._replace(branch=f"b{n}")))) for n in range(9)]
     tally = Tally()
     for number, (before, after) in enumerate([*many, (HIGH, QUIET)], start=1):
@@ -121,9 +121,9 @@ def test_witnesses_are_spread_over_kinds_before_any_kind_gets_a_second_one() -> 
     witnesses = tally.differences(most_witnesses=4).witnesses
 
     assert [(one.change, one.key.branch) for one in witnesses] == [
+        ("alert_lost", "topic"),
         ("finding_gained", "b0"),
         ("finding_lost", "topic"),
-        ("alert_lost", "topic"),
         ("finding_gained", "b1"),
     ]
 
