@@ -3,6 +3,7 @@
 Every batch is decided at one `now`, read from the clock that is handed in.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from datetime import datetime
 from django.db import InterfaceError, OperationalError, connection
 
 from audit.correlation import correlated
-from audit.domain.canonical import canonical_json, sha256_of
+from audit.domain.canonical import canonical_json
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.codec import encode
 from reconciliation.domain.retry import ErrorClass
@@ -79,12 +80,12 @@ def _work(
 def _decide(one: Gathered, *, now: datetime) -> Worked:
     _, evaluate = EVALUATORS[one.task.task_kind]
     decision = evaluate(one.facts, one.policy, now)
-    value = encode(decision)
+    text = canonical_json(encode(decision))
     return Worked(
         gathered=one,
         decision=decision,
-        decision_text=canonical_json(value),
-        decision_digest=sha256_of(value),
+        decision_text=text,
+        decision_digest=hashlib.sha256(text.encode()).hexdigest(),
         now=now,
     )
 
