@@ -76,7 +76,7 @@ def test_a_cluster_gone_deaf_is_replaced_and_work_flows_again_within_30_seconds(
     repository.clone_url = "http://127.0.0.1:9/nobody.git"
     repository.save()
     queue.observe(repository, about="first")
-    with running(*supervised("--canary-deadline", "6")) as program:
+    with running(*supervised("--canary-deadline", "12")) as program:
         main = proven(program)
         work_is_done(queue, about="before", within_seconds=20)
         [sentinel] = children_of(main)
