@@ -21,6 +21,7 @@ BENCHMARKS = (
     "heads",
     "audit_append",
     "replay",
+    "policy_simulation",
     "api_lists",
 )
 LIMIT_SECONDS = 1800
