@@ -5,6 +5,7 @@ default branch is a famous bug. Source: specification, "Detect stale branches an
 retirement recommendations".
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from governance.domain.policy import Mode, Policy, matching
@@ -69,7 +70,8 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
     reason = exemption(facts, policy)
     idle_days = _idle_days(facts, now)
     if reason or facts.last_activity_at is None:
-        return _with_stale_base(facts, policy, "exempt", reason)
+        decision = _with_stale_base(facts, policy, "exempt", reason)
+        return replace(decision, reason=_with_stacked_requests(reason, facts))
     if idle_days < rules.idle_days:
         return _with_stale_base(facts, policy, "active", "")
     stable_class = "merged" if facts.merged_by else "unmerged"
@@ -78,6 +80,14 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
         return _decide("notice", stable_class, hits, facts, policy, idle_days)
     hits = [hit(f"stale.idle_{stable_class}", policy, inputs=(("merged_by", facts.merged_by),))]
     return _decide("recommend_retirement", stable_class, hits, facts, policy, idle_days)
+
+
+def _with_stacked_requests(reason: str, facts: StaleFacts) -> str:
+    """Name the pull requests that deleting the branch would close with it."""
+    stacked = sorted(one.number for one in facts.pull_requests_onto if one.state == "open")
+    if reason != "open_pull_request_onto":
+        return reason
+    return f"{reason}: deleting it would close {', '.join(f'#{number}' for number in stacked)}"
 
 
 def _decide(

@@ -57,7 +57,7 @@ def finding_of(facts: StaleFacts, rules: Policy = DEFAULTS) -> FindingDraft:
         ({"pull_requests_from": (request(),)}, "open_pull_request_from"),
         (
             {"pull_requests_onto": (request(head_branch="other", base_branch="topic"),)},
-            "open_pull_request_onto",
+            "open_pull_request_onto: deleting it would close #7",
         ),
         ({"leases": (lease(),)}, "live_lease"),
         ({"leases": (lease(scope="repo-wide"),)}, "live_lease"),
