@@ -53,7 +53,10 @@ class ReconciliationTask(models.Model):
     says so. A worker that lost its claim cannot write: its epoch is outdated.
     """
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tasks")
+    # No indexes of their own for what leads another index: this is the table written most.
+    repository = models.ForeignKey(
+        Repository, on_delete=models.CASCADE, related_name="tasks", db_index=False
+    )
     tenant = CodePointTextField()
     workspace = CodePointTextField()
     repo = CodePointTextField()
@@ -66,7 +69,12 @@ class ReconciliationTask(models.Model):
     correlation_id = models.CharField(max_length=64)
     origin = models.CharField(max_length=10, choices=Origin.choices)
     sweep = models.ForeignKey(
-        "Sweep", on_delete=models.SET_NULL, null=True, blank=True, related_name="tasks"
+        "Sweep",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="tasks",
+        db_index=False,
     )
     parent = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
@@ -169,7 +177,7 @@ class TaskAttempt(models.Model):
     """One try at a task, written when it ended (or when its claim was found to have run out)."""
 
     task = models.ForeignKey(
-        ReconciliationTask, on_delete=models.CASCADE, related_name="attempt_rows"
+        ReconciliationTask, on_delete=models.CASCADE, related_name="attempt_rows", db_index=False
     )
     series = models.PositiveIntegerField()
     number = models.PositiveIntegerField()
