@@ -4,6 +4,7 @@ PostgreSQL: one statement for delivery, task and wake-up. SQLite knows no INSERT
 there each of the three takes one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,22 +76,20 @@ def store(delivery: Stored, planned: Planned | None) -> Kept | Known:
         )
         return Kept(row[0], None) if row else _known(delivery)
     task = task_values(planned, now=delivery.received_at)
-    columns = ", ".join(task)
-    task_params = [
-        database_time(connection, value) if isinstance(value, datetime) else value
-        for value in task.values()
-    ]
+    insert, task_params = _task_insert(task)
     overdue = database_time(connection, delivery.received_at - NOT_JOINED_AFTER)
     if connection.vendor == "postgresql":
-        return _by_one_statement(columns, task_params, delivery, values, planned, overdue)
+        return _by_one_statement(insert, task_params, delivery, values, planned, overdue)
     with transaction.atomic():
-        kept = _by_two_statements(columns, task_params, delivery, values, planned, overdue)
+        kept = _by_two_statements(insert, task_params, delivery, values, planned, overdue)
         if kept is None:
             return _known(delivery)
         wake(planned.run_after)
         return kept
 
 
+# A short alias: the driver keeps what it made of a statement of up to 4096 characters only.
+_REVIVE = REVIVE.replace(f"{TABLE}.", "q.")
 _ON_DUPLICATE = "ON CONFLICT (source_id, delivery_id) DO NOTHING"
 _KNOWN = (
     "SELECT d.id, d.task_id, t.state AS task_state, d.outcome, d.applied_at IS NOT NULL AS applied,"
@@ -108,8 +107,38 @@ _JOINED = (
     f"SELECT t.id FROM {TABLE} t WHERE {_WAITS.format('t')}"
     " AND (t.run_after > %s OR EXISTS (SELECT 1 FROM"
     f" {TABLE} o WHERE {_WAITS.format('o')} AND o.id < t.id))"
-    " ORDER BY t.id DESC LIMIT 1"
+    # Plus 0: else the planner walks the repository's whole history by an index on the id.
+    " ORDER BY t.id + 0 DESC LIMIT 1"
 )
+_SAME_FOR_ALL = frozenset(
+    {
+        "attempts",
+        "branch",
+        "claim_epoch",
+        "claimed_by",
+        "last_error",
+        "last_error_class",
+        "last_error_code",
+        "lease_id",
+        "max_attempts",
+        "ordinal",
+        "origin",
+        "parent_id",
+        "policy_decision",
+        "priority",
+        "rerun",
+        "run_id",
+        "series",
+        "state",
+        "sweep_id",
+        "task_kind",
+    }
+)
+"""Columns that have one value for every observation that a webhook asks for.
+
+They are written into the statement: with few parameters and one text the driver need not take it
+apart for each delivery anew.
+"""
 NOT_JOINED_AFTER = timedelta(seconds=5)
 """An observation due for longer than this is joined no more; later deliveries get its successor.
 
@@ -119,8 +148,33 @@ at most: while one is overdue, everybody joins the other.
 """
 
 
+def _task_insert(task: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return the INSERT of a task up to its SELECT list, and the parameters in it."""
+    params = [
+        database_time(connection, value) if isinstance(value, datetime) else value
+        for name, value in task.items()
+        if name not in _SAME_FOR_ALL
+    ]
+    picks = ", ".join(
+        _literal(value) if name in _SAME_FOR_ALL else "%s" for name, value in task.items()
+    )
+    return f"INSERT INTO {TABLE} AS q ({', '.join(task)}) SELECT {picks}", params
+
+
+def _literal(value: str | int | bool | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int):
+        return str(value)
+    if value and not value.isidentifier():
+        raise ValueError(f"{value!r} is no word of ours: make it a parameter")
+    return f"'{value}'"
+
+
 def _by_one_statement(
-    columns: str,
+    insert: str,
     task_params: list[Any],
     delivery: Stored,
     values: list[Any],
@@ -133,9 +187,9 @@ def _by_one_statement(
     row = _one(
         f"WITH known AS MATERIALIZED ({_KNOWN}),"
         f" joined AS MATERIALIZED ({_JOINED} FOR SHARE OF t),"
-        f" made AS (INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
+        f" made AS ({insert}"
         " WHERE NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM joined)"
-        f" ON CONFLICT {REVIVE} RETURNING id),"
+        f" ON CONFLICT {_REVIVE} RETURNING id),"
         f" kept AS (INSERT INTO {_DELIVERY} ({', '.join(_COLUMNS)}, task_id)"
         f" SELECT {_marks(values)}, COALESCE((SELECT id FROM joined), (SELECT id FROM made))"
         f" WHERE NOT EXISTS (SELECT 1 FROM known) {_ON_DUPLICATE} RETURNING id, task_id),"
@@ -157,7 +211,7 @@ def _by_one_statement(
 
 
 def _by_two_statements(
-    columns: str,
+    insert: str,
     task_params: list[Any],
     delivery: Stored,
     values: list[Any],
@@ -166,9 +220,8 @@ def _by_two_statements(
 ) -> Kept | None:
     joined = _joined_params(planned, overdue)
     made = _one(
-        f"INSERT INTO {TABLE} ({columns}) SELECT {_marks(task_params)}"
-        f" WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS ({_JOINED})"
-        f" ON CONFLICT {REVIVE} RETURNING id",
+        f"{insert} WHERE NOT EXISTS ({_KNOWN}) AND NOT EXISTS ({_JOINED})"
+        f" ON CONFLICT {_REVIVE} RETURNING id",
         [*task_params, delivery.source_id, delivery.delivery_id, *joined],
     )
     row = _one(

@@ -7,6 +7,7 @@ for the same tenth and commits before then, and a burst of deliveries shares a f
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -35,8 +36,15 @@ def wake_statement(due: datetime) -> tuple[str, list[Any]]:
     """Return the statement that puts a wake-up for `due`, unless the one that covers it waits."""
     cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
     name: str = settings.Q_CLUSTER["name"]
-    at = database_time(connection, _on_grid(due + _MARGIN))
-    return _INSERT.format(when=cast), [name, _payload(DRAIN, due=due), at, name, at]
+    slot = _on_grid(due + _MARGIN)
+    at = database_time(connection, slot)
+    return _INSERT.format(when=cast), [name, _drain_message(slot), at, name, at]
+
+
+@lru_cache(maxsize=8)
+def _drain_message(slot: datetime) -> str:
+    """Return the message of a slot; only one of them is ever waiting, so it is made once."""
+    return _payload(DRAIN, due=slot)
 
 
 def _on_grid(moment: datetime) -> datetime:
