@@ -119,6 +119,7 @@ def applied_log() -> Iterator[None]:
         cursor.execute("DROP TABLE applied_log")
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_300_deliveries_survive_three_kills(
     site: IntakeSite, applied_log: None, tmp_path: Path
