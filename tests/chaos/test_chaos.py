@@ -113,8 +113,8 @@ class Chaos:
         """Kill somebody."""
         victims = {
             "cluster": self.family(),
-            "drain": [self.drain.pid] if self.drain is not None else [],
-            "supervisor": [one.pid for one in self.supervisors],
+            "drain": [one.pid for one in [self.drain] if one and one.poll() is None],
+            "supervisor": [one.pid for one in self.supervisors if one.poll() is None],
         }
         kinds = [kind for kind, weight in WEIGHTS.items() for _ in range(weight) if victims[kind]]
         kind = chance.choice(kinds)
