@@ -4,6 +4,7 @@ What it covers is `lease_scopes`; what it allows is `lease_checks`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -106,20 +107,33 @@ def is_over(expires_at: datetime, *, now: datetime) -> bool:
     return now >= expires_at
 
 
-def has_proof_of_life(
+def alive_until(heard_at: datetime, *, heartbeat_seconds: int) -> datetime:
+    """Return the instant up to which a heartbeat proves life; at that instant it no longer does."""
+    return heard_at + timedelta(seconds=heartbeat_seconds)
+
+
+def proof_of_life(
     last_heartbeat_at: datetime,
     *,
-    run_heartbeat_at: datetime | None,
+    run_heartbeats: Iterable[datetime],
     now: datetime,
     heartbeat_seconds: int,
-) -> bool:
-    """Return whether the lease, or a running run under it, was heard of recently enough.
+) -> str:
+    """Return what proves that a lease's operation is alive: `running_run`, `heartbeat` or nothing.
 
-    A heartbeat proves life for `heartbeat_seconds`, and no longer at their end.
-    `run_heartbeat_at` is that of a *running* run; None when there is none.
+    `run_heartbeats` are those of *running* runs: a run proves life by its own heartbeat, and one
+    that stopped sending any is dead. The lease's own heartbeat proves it whatever became of its
+    runs: the holder may be at the next one.
     """
-    newest = max(last_heartbeat_at, run_heartbeat_at or last_heartbeat_at)
-    return now - newest < timedelta(seconds=heartbeat_seconds)
+    if any(
+        now < alive_until(heard, heartbeat_seconds=heartbeat_seconds) for heard in run_heartbeats
+    ):
+        return "running_run"
+    return (
+        "heartbeat"
+        if now < alive_until(last_heartbeat_at, heartbeat_seconds=heartbeat_seconds)
+        else ""
+    )
 
 
 def lock_delay_left(over_since: datetime, *, lock_delay_seconds: int, now: datetime) -> int:

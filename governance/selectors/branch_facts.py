@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db.models import F, Q
+from django.db.models import Q
 
 from governance.models import (
     Branch,
@@ -124,7 +124,7 @@ def known_heads(
 def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
     """Return the branches named; unknown ones are absent."""
     wanted = set(keys)
-    rows = Branch.objects.filter(**_among(wanted, "name")).order_by("pk")
+    rows = Branch.objects.filter(**among(wanted, "name")).order_by("pk")
     return {
         (row.repository_id, row.name): BranchRow(
             id=row.pk,
@@ -146,60 +146,8 @@ def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
 def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
     """Return the run records of each branch, sorted by run id."""
     wanted = set(keys)
-    rows = RunRecord.objects.filter(**_among(wanted, "branch")).order_by("run_id", "pk")
+    rows = RunRecord.objects.filter(**among(wanted, "branch")).order_by("run_id", "pk")
     return _group(((row.repository_id, row.branch), row) for row in rows)
-
-
-def leases_by_branch(keys: Iterable[BranchKey], *, now: datetime) -> dict[BranchKey, list[Lease]]:
-    """Return the leases held over each branch, repo-wide ones included, sorted by lease id.
-
-    A lease whose time has run out covers nothing, even before the reconciler has ended it.
-    """
-    wanted = set(keys)
-    repositories = {pk for pk, _ in wanted}
-    names = {name for _, name in wanted} | {""}
-    rows = Lease.objects.filter(
-        repository_id__in=repositories,
-        branch__in=names,
-        state=LeaseState.HELD,
-        expires_at__gt=now,
-    ).order_by("lease_id", "pk")
-    found: dict[BranchKey, list[Lease]] = defaultdict(list)
-    for row in rows:
-        if row.branch:
-            found[row.repository_id, row.branch].append(row)
-            continue
-        for key in wanted:
-            if key[0] == row.repository_id:
-                found[key].append(row)
-    return {key: sorted(leases, key=lambda one: one.lease_id) for key, leases in found.items()}
-
-
-def leases_at(
-    moments: dict[BranchKey, datetime],
-) -> dict[BranchKey, list[Lease]]:
-    """Return the leases that covered each branch at its moment, ended since or not."""
-    if not moments:
-        return {}
-    rows = (
-        Lease.objects.filter(
-            Q(ended_at__isnull=True) | Q(ended_at__gte=min(moments.values())),
-            repository_id__in={pk for pk, _ in moments},
-            branch__in={name for _, name in moments} | {""},
-            acquired_at__lte=max(moments.values()),
-        )
-        .exclude(expires_at__lte=F("acquired_at"))
-        .order_by("lease_id", "pk")
-    )
-    found: dict[BranchKey, list[Lease]] = defaultdict(list)
-    for row in rows:
-        for key, moment in moments.items():
-            if row.repository_id != key[0] or row.branch not in ("", key[1]):
-                continue
-            end = min(row.ended_at or row.expires_at, row.expires_at)
-            if row.acquired_at <= moment < end:
-                found[key].append(row)
-    return dict(found)
 
 
 def branches_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], str]:
@@ -207,31 +155,10 @@ def branches_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], s
     wanted = set(keys)
     if not wanted:
         return {}
-    rows = RunRecord.objects.filter(**_among(wanted, "run_id")).values_list(
+    rows = RunRecord.objects.filter(**among(wanted, "run_id")).values_list(
         "repository_id", "run_id", "branch"
     )
     return {(pk, run_id): branch for pk, run_id, branch in rows if (pk, run_id) in wanted}
-
-
-def leases_by_id(
-    keys: Iterable[tuple[int, str]],
-) -> dict[tuple[int, str], tuple[Lease, RunRecord | None]]:
-    """Return each `(repository, lease id)` with the run record that it belongs to, if any."""
-    wanted = set(keys)
-    rows = [
-        row
-        for row in Lease.objects.filter(**_among(wanted, "lease_id")).order_by("pk")
-        if (row.repository_id, row.lease_id) in wanted
-    ]
-    run_ids = {(row.repository_id, row.run_id) for row in rows if row.run_id}
-    runs = {
-        (run.repository_id, run.run_id): run
-        for run in RunRecord.objects.filter(**_among(run_ids, "run_id")).order_by("pk")
-    }
-    return {
-        (row.repository_id, row.lease_id): (row, runs.get((row.repository_id, row.run_id)))
-        for row in rows
-    }
 
 
 def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
@@ -276,7 +203,7 @@ def pull_requests_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[P
 def gates_by_sha(shas: Iterable[tuple[int, str]]) -> dict[tuple[int, str], list[GateResult]]:
     """Return the gate results at each `(repository, sha)`, sorted by context."""
     wanted = set(shas)
-    rows = GateResult.objects.filter(**_among(wanted, "sha")).order_by("context", "pk")
+    rows = GateResult.objects.filter(**among(wanted, "sha")).order_by("context", "pk")
     return _group(
         ((row.repository_id, row.sha), row)
         for row in rows
@@ -312,7 +239,8 @@ def branches_to_check(repository_id: int, *, idle_since: datetime) -> list[str]:
     )
 
 
-def _among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:
+def among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:
+    """Return the filter for `(repository, value of field)`; it lets through some more pairs."""
     pairs = set(wanted)
     return {
         "repository_id__in": {pk for pk, _ in pairs},

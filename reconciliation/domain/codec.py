@@ -1,6 +1,6 @@
 """Facts and decisions to plain JSON values and back, so that stored ones can be replayed; pure."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -12,10 +12,25 @@ from audit.domain.canonical import utc_text
 T = TypeVar("T")
 
 
+_LATER = "later"
+
+
+def later(default: T) -> T:
+    """Return a field that a later version added: at its default it is left out when stored.
+
+    So facts and decisions that were stored before it was there keep their bytes, and replay.
+    """
+    return field(default=default, metadata={_LATER: True})
+
+
 def encode(value: Any) -> Any:
     """Return a frozen value as JSON values: datetimes as UTC text, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        return {
+            name: encode(item)
+            for name, default in _stored_fields(type(value))
+            if (item := getattr(value, name)) != default
+        }
     if isinstance(value, datetime):
         return utc_text(value)
     if isinstance(value, StrEnum):
@@ -55,3 +70,11 @@ def _decode(kind: Any, value: Any) -> Any:
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
+
+
+@cache
+def _stored_fields(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Return each field with the value at which it is left out; MISSING, so never, for most."""
+    return tuple(
+        (one.name, one.default if one.metadata.get(_LATER) else MISSING) for one in fields(kind)
+    )

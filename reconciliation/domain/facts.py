@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciliation.domain.codec import later
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -154,6 +156,9 @@ class LeaseRenewalFacts:
     run_id: str
     run_status: str
     run_last_heartbeat_at: datetime | None
+    other_runs: tuple[RunFact, ...] = later(())
+    """Other running runs of the same operation: those that name the lease, and those of its holder
+    that name none, where the lease covers their branch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,3 +32,18 @@ EVALUATORS: dict[str, tuple[type[Any], Evaluator]] = {
     "stale_branch": (StaleFacts, evaluate_stale_branch),
 }
 """Task kind to the type of its facts and its rule; replay looks here too."""
+
+RULES_VERSIONS: dict[str, int] = {
+    "divergence_alert": 1,
+    "head_drift": 1,
+    "lease_renewal": 1,
+    "missing_run": 1,
+    "observe_refs": 1,
+    "stale_branch": 1,
+}
+"""Task kind to the number of its rules, which every decision carries.
+
+Raise it by hand with a change after which stored facts lead to another decision: replay then tells
+the decisions of earlier rules apart from those that somebody tampered with. A golden file fails
+until it is raised (`python -m tests.determinism.golden_decisions --help`).
+"""

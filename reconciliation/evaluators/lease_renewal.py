@@ -6,23 +6,23 @@ Source: specification, "Renew expiring SCCL leases for active operations".
 
 from datetime import datetime, timedelta
 
-from governance.domain.leases import is_over, renew_after, renewed_expiry
+from governance.domain.leases import is_over, proof_of_life, renew_after, renewed_expiry
 from governance.domain.policy import Mode, Policy
 from reconciliation.domain.facts import LeaseRenewalFacts
 from reconciliation.domain.findings import Decision, FindingDraft
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
 
 
-def proof_of_life(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> str:
-    """Return what proves that the holder is alive: `heartbeat`, `running_run` or nothing.
-
-    A running run proves life by its own heartbeat; a run that stopped sending any is dead. The
-    lease's own heartbeat proves it whatever became of its run: the holder may be at the next one.
-    """
-    since = now - timedelta(seconds=policy.lease.heartbeat_seconds)
-    if facts.run_status == "running" and (facts.run_last_heartbeat_at or since) > since:
-        return "running_run"
-    return "heartbeat" if facts.last_heartbeat_at > since else ""
+def _signs_of_life(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> str:
+    heartbeats = [run.last_heartbeat_at for run in facts.other_runs if run.status == "running"]
+    if facts.run_status == "running" and facts.run_last_heartbeat_at is not None:
+        heartbeats.append(facts.run_last_heartbeat_at)
+    return proof_of_life(
+        facts.last_heartbeat_at,
+        run_heartbeats=heartbeats,
+        now=now,
+        heartbeat_seconds=policy.lease.heartbeat_seconds,
+    )
 
 
 def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: datetime) -> Decision:
@@ -42,7 +42,7 @@ def evaluate_lease_renewal(facts: LeaseRenewalFacts, policy: Policy, now: dateti
     )
     if now < due_at:
         return _not_yet_due(facts, due_at, now)
-    life = proof_of_life(facts, policy, now)
+    life = _signs_of_life(facts, policy, now)
     until = renewed_expiry(
         now=now, ttl_seconds=facts.ttl_seconds, max_expires_at=facts.max_expires_at
     )
@@ -77,9 +77,11 @@ def _ended(facts: LeaseRenewalFacts, policy: Policy, decision: str, rule: str) -
     live = heard([hit(rule, policy, inputs=inputs)], policy, policy.lease.mode)
     if not live:
         return Decision(decision, stable_class, clean=True, reason="the rule is off")
+    abandoned = _runs_under(facts) if decision == "expire" else []
     ending = (
-        f", and its run {facts.run_id} was marked abandoned"
-        if facts.run_status == "running" and decision == "expire"
+        f", and its run{'s' * (len(abandoned) > 1)} {', '.join(abandoned)}"
+        f" {'was' if len(abandoned) == 1 else 'were'} marked abandoned"
+        if abandoned
         else ""
     )
     why = "reached its total-life cap" if decision == "expire_at_cap" else "showed no sign of life"
@@ -97,3 +99,9 @@ def _ended(facts: LeaseRenewalFacts, policy: Policy, decision: str, rule: str) -
         lease_id=facts.lease_id,
     )
     return Decision(decision, stable_class, clean=False, findings=(draft,))
+
+
+def _runs_under(facts: LeaseRenewalFacts) -> list[str]:
+    """Return the running runs that end with the lease: those that it names, or that name it."""
+    own = {facts.run_id} if facts.run_status == "running" else set()
+    return sorted(own | {run.run_id for run in facts.other_runs if run.lease_id == facts.lease_id})

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from governance.domain.leases import alive_until
 from governance.domain.policy import Policy
 from reconciliation.domain.facts import RunFact
 
@@ -22,9 +23,9 @@ def in_flight(runs: Iterable[RunFact], policy: Policy) -> InFlight | None:
     A run that stopped sending heartbeats is dead, however long it counts as running: whoever
     waits for it must look again at `alive_until`, and wait no longer without another heartbeat.
     """
-    lasts = timedelta(seconds=policy.lease.heartbeat_seconds)
     running = [run for run in runs if run.status == "running"]
     if not running:
         return None
     last = max(running, key=lambda run: (run.last_heartbeat_at, run.run_id))
-    return InFlight(last.run_id, last.last_heartbeat_at + lasts)
+    until = alive_until(last.last_heartbeat_at, heartbeat_seconds=policy.lease.heartbeat_seconds)
+    return InFlight(last.run_id, until)

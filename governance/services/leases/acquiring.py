@@ -17,11 +17,11 @@ from audit.services import append
 from governance.domain.lease_scopes import REPO_WIDE, LeaseClaim, overlaps
 from governance.domain.leases import (
     Owner,
-    has_proof_of_life,
     holder_token,
     is_over,
     life_cap,
     lock_delay_left,
+    proof_of_life,
     renewed_expiry,
     ttl_within,
 )
@@ -259,9 +259,9 @@ def _expire(lease: Lease, *, rules: LeaseRules, correlation_id: str, now: dateti
     runs = [
         run
         for run in running_runs_under(lease)
-        if not has_proof_of_life(
+        if not proof_of_life(
             lease.last_heartbeat_at,
-            run_heartbeat_at=run.last_heartbeat_at,
+            run_heartbeats=[run.last_heartbeat_at],
             now=now,
             heartbeat_seconds=rules.heartbeat_seconds,
         )

@@ -14,6 +14,7 @@ from audit.services import append
 from audit.setwise import insert_rows
 from governance.services.policies import PolicyResolver, remember_policies
 from governance.services.snapshots import Advance, advance_snapshots
+from reconciliation.evaluators import RULES_VERSIONS
 from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
 from reconciliation.services.alerts import perform_alert_acts
 from reconciliation.services.apply.endings import Ending, end_claims, ending_of_trouble
@@ -181,6 +182,7 @@ def _record_evaluations(
             "policy_id": "text",
             "decision": "text",
             "decision_digest": "text",
+            "rules_version": "smallint",
         },
         [
             (
@@ -191,6 +193,7 @@ def _record_evaluations(
                 one.gathered.policy.digest,
                 one.decision_text,
                 one.decision_digest,
+                RULES_VERSIONS[one.task.task_kind],
             )
             for one in mine
         ],
@@ -214,6 +217,7 @@ def _decision_entries(mine: Sequence[Worked]) -> list:  # type: ignore[type-arg]
             data={
                 "class": one.decision.stable_class,
                 "decision_digest": one.decision_digest,
+                "rules_version": RULES_VERSIONS[one.task.task_kind],
                 "rules": sorted(
                     {hit.rule for draft in one.decision.findings for hit in draft.rule_hits}
                 ),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from governance.selectors.branch_facts import leases_by_id
+from governance.selectors.lease_facts import leases_by_id
 from governance.services.leases import (
     LeaseMoved,
     expire_lease,

@@ -11,11 +11,10 @@ from governance.selectors.branch_facts import (
     RepositoryRow,
     branches_by_key,
     gates_by_sha,
-    leases_at,
-    leases_by_branch,
     pull_requests_by_branch,
     runs_by_branch,
 )
+from governance.selectors.lease_facts import leases_by_branch, leases_during
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import (
     ChangedPaths,
@@ -54,7 +53,7 @@ def observe_head_drift(
     runs = runs_by_branch(keys)
     requests = pull_requests_by_branch(keys)
     moments = {key: rows[key].observed_at or now for key in keys}
-    leases = leases_at(moments)
+    leases = leases_during({key: (moment, moment) for key, moment in moments.items()})
     policy_of = {key: policies.for_branch(*key) for key in keys}
     for repository_id, tasks_there in _by_repository(keys).items():
         repository = repositories[repository_id]

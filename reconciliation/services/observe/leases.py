@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from governance.selectors.branch_facts import RepositoryRow, leases_by_id
+from governance.selectors.branch_facts import RepositoryRow
+from governance.selectors.lease_facts import leases_by_id, running_runs_of
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import LeaseRenewalFacts, Place
 from reconciliation.domain.retry import ErrorClass
 from reconciliation.remotes.base import Remote
+from reconciliation.services.observe.rows import run_fact
 from reconciliation.services.observe.values import Batch, Gathered, Trouble
 from reconciliation.services.queue import ClaimedTask
 
@@ -20,8 +22,9 @@ def observe_leases(
     remote: Remote,
     now: datetime,
 ) -> Batch:
-    """Gather lease facts by two statements; one that ended meanwhile has nothing to decide."""
+    """Gather lease facts by three statements; one that ended meanwhile has nothing to decide."""
     rows = leases_by_id((task.repository_id, task.lease_id or "") for task in tasks)
+    running = running_runs_of(lease for lease, _ in rows.values())
     batch = Batch()
     for task in tasks:
         found = rows.get((task.repository_id, task.lease_id or ""))
@@ -43,6 +46,11 @@ def observe_leases(
             run_id=lease.run_id,
             run_status=run.status if run else "",
             run_last_heartbeat_at=run.last_heartbeat_at if run else None,
+            other_runs=tuple(
+                run_fact(one)
+                for one in running.get((lease.repository_id, lease.lease_id), [])
+                if one.run_id != lease.run_id
+            ),
         )
         policy = policies.for_branch(task.repository_id, task.branch)
         batch.gathered.append(Gathered(task, facts, policy))

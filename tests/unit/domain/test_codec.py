@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.domain.canonical import canonical_json
-from reconciliation.domain.codec import decode, encode
+from reconciliation.domain.codec import decode, encode, later
 from reconciliation.domain.facts import AlertFact, RunFact
 from reconciliation.domain.findings import AlertAct, Decision, FindingDraft, RuleHit
 from tests.unit.evaluators.facts import NOON, run
@@ -122,6 +122,7 @@ class Painted:
 
     colour: Colour
     coats: int = 1
+    varnish: str = later("none")
 
 
 def test_a_choice_is_stored_as_its_word() -> None:
@@ -137,9 +138,17 @@ def test_facts_stored_before_a_field_was_added_can_still_be_read() -> None:
     assert decode(Painted, {"colour": "red"}) == Painted(Colour.RED)
 
 
+def test_a_field_of_a_later_version_changes_no_bytes_that_were_stored_before_it() -> None:
+    before = {"colour": "red", "coats": 1}
+
+    assert encode(decode(Painted, before)) == before
+    assert encode(Painted(Colour.RED, varnish="matt")) == before | {"varnish": "matt"}
+    assert decode(Painted, before | {"varnish": "matt"}) == Painted(Colour.RED, varnish="matt")
+
+
 def test_facts_with_an_unknown_or_a_missing_field_are_not_guessed_at() -> None:
     with pytest.raises(KeyError):
-        decode(Painted, {"colour": "red", "varnish": True})
+        decode(Painted, {"colour": "red", "polish": True})
     with pytest.raises(TypeError):
         decode(Painted, {"coats": 1})
     with pytest.raises(ValueError, match="green"):

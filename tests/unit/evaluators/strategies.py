@@ -185,6 +185,7 @@ def lease_renewal_facts() -> st.SearchStrategy[LeaseRenewalFacts]:
         run_id=IDS,
         run_status=STATUSES | st.just(""),
         run_last_heartbeat_at=st.none() | MOMENTS,
+        other_runs=named(RUNS, "run_id"),
     )
 
 

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 
 from governance.domain.policy import Policy
-from reconciliation.domain.facts import LeaseRenewalFacts
+from reconciliation.domain.facts import LeaseRenewalFacts, RunFact
 from reconciliation.domain.findings import Decision
 from reconciliation.evaluators.lease_renewal import evaluate_lease_renewal
-from tests.unit.evaluators.facts import DEFAULTS, INSTANT, NOON, policy, renewal_facts, seconds
+from tests.unit.evaluators.facts import (
+    DEFAULTS,
+    INSTANT,
+    NOON,
+    policy,
+    renewal_facts,
+    running,
+    seconds,
+)
 from tests.unit.evaluators.strategies import PATIENT, lease_renewal_facts, policies
 
 DEAD = NOON - timedelta(hours=2)
@@ -161,6 +169,28 @@ def test_life_is_proved_by_a_heartbeat_or_a_running_run(change: dict[str, Any], 
     )
 
 
+@pytest.mark.parametrize(
+    ("run", "proof"),
+    [
+        (running("run-2", heartbeat=NOON - seconds(300) + INSTANT), "running_run"),
+        (running("run-2", heartbeat=NOON - seconds(300)), ""),
+        (running("run-2", heartbeat=NOON, status="succeeded"), ""),
+    ],
+)
+def test_another_run_of_the_operation_proves_life_as_well_as_the_one_the_lease_names(
+    run: RunFact, proof: str
+) -> None:
+    dead_by_itself = renewal_facts(
+        left=seconds(100), last_heartbeat_at=DEAD, run_id="run-1", run_status="failed"
+    )
+
+    decision = decide(replace(dead_by_itself, other_runs=(run,)))
+
+    assert (decision.decision, decision.reason) == (
+        ("renew", proof) if proof else ("wait", "no proof of life")
+    )
+
+
 def test_how_long_a_heartbeat_proves_life_is_the_policys() -> None:
     heard = renewal_facts(left=seconds(100), last_heartbeat_at=NOON - seconds(60))
 
@@ -221,6 +251,24 @@ def test_a_lease_that_died_is_a_finding_with_its_holder_and_run() -> None:
         "Lease lease-1 of alice showed no sign of life and expired, and its run run-7 was marked"
         " abandoned."
     )
+
+
+def test_every_run_that_ends_with_the_lease_is_named_and_only_those() -> None:
+    dead = renewal_facts(
+        left=timedelta(0),
+        run_id="run-7",
+        run_status="running",
+        run_last_heartbeat_at=DEAD,
+        other_runs=(
+            running("run-2", heartbeat=DEAD, lease_id="lease-1"),
+            running("run-3", heartbeat=DEAD),
+        ),
+        **LIFELESS,
+    )
+
+    (finding,) = decide(dead).findings
+
+    assert finding.summary.endswith("expired, and its runs run-2, run-7 were marked abandoned.")
 
 
 def test_a_run_that_had_ended_was_not_abandoned() -> None:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from governance.domain.lease_scopes import InvalidLease
 from governance.domain.leases import (
     Owner,
-    has_proof_of_life,
     holder_token,
     is_expiring,
     is_over,
     lease_id,
     life_cap,
     lock_delay_left,
+    proof_of_life,
     renew_after,
     renewed_expiry,
     ttl_within,
@@ -76,28 +76,30 @@ def test_a_lease_is_over_at_its_expiry(left: timedelta, over: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lease_age", "run_age", "alive"),
+    ("lease_age", "run_ages", "proof"),
     [
-        (299, None, True),
-        (300, None, False),
-        (301, None, False),
-        (900, 299, True),
-        (900, 300, False),
-        (900, 301, False),
-        (299, 900, True),
+        (299, [], "heartbeat"),
+        (300, [], ""),
+        (301, [], ""),
+        (900, [299], "running_run"),
+        (900, [300], ""),
+        (900, [301], ""),
+        (900, [900, 299], "running_run"),
+        (299, [900], "heartbeat"),
+        (299, [299], "running_run"),
     ],
 )
 def test_a_heartbeat_of_lease_or_run_proves_life_for_300_seconds(
-    lease_age: int, run_age: int | None, alive: bool
+    lease_age: int, run_ages: list[int], proof: str
 ) -> None:
     assert (
-        has_proof_of_life(
+        proof_of_life(
             NOON - seconds(lease_age),
-            run_heartbeat_at=None if run_age is None else NOON - seconds(run_age),
+            run_heartbeats=[NOON - seconds(age) for age in run_ages],
             now=NOON,
             heartbeat_seconds=300,
         )
-        is alive
+        == proof
     )
 
 
