@@ -1,11 +1,12 @@
 """Reads policy layers: those over repositories, those below a place, why a value is in force."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from audit.domain.canonical import sha256_of
 from governance.domain.policy import DEFAULT_DOCUMENT, matches, policy_from_document
 from governance.domain.policy_layers import (
     Origin,
@@ -170,6 +171,14 @@ def layers_below(
     ]
 
 
+def every_version() -> Iterator[tuple[PolicyLayer, str]]:
+    """Yield each version ever published, with the digest that its document has now."""
+    versions = PolicyVersion.objects.order_by("pk").values_list(*_LAYER_FIELDS)
+    for values in versions.iterator(chunk_size=_CHUNK):
+        layer = PolicyLayer(*values)
+        yield layer, sha256_of(layer.document)
+
+
 def explain(repository_id: int, branch: str) -> Explanation:
     """Return which layer set each value that is in force over a branch, or the repository ("").
 
@@ -212,13 +221,10 @@ def _newest(versions: QuerySet[PolicyVersion]) -> list[_Row]:
     return sorted(newest.values(), key=lambda row: place_in_order(row.layer))
 
 
+_CHUNK = 100
+_LAYER_FIELDS = ("layer", "target", "branch_pattern", "version", "digest", "document")
 _FIELDS = (
-    "layer",
-    "target",
-    "branch_pattern",
-    "version",
-    "digest",
-    "document",
+    *_LAYER_FIELDS,
     "tenant_id",
     "workspace_id",
     "repository_id",

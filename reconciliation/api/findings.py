@@ -72,6 +72,9 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     facts = serializers.DictField()
     decision = serializers.DictField()
     decision_digest = serializers.CharField()
+    rules_version = serializers.IntegerField(
+        help_text="Number of the rules of this kind that made it."
+    )
 
 
 class FindingInFull(FindingRow):
@@ -124,4 +127,5 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         "facts": json.loads(evaluation.facts),
         "decision": json.loads(evaluation.decision),
         "decision_digest": evaluation.decision_digest,
+        "rules_version": evaluation.rules_version,
     }

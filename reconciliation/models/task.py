@@ -204,7 +204,7 @@ class Evaluation(models.Model):
     """One decision with all that it was made from, so that it can be replayed byte for byte.
 
     `facts` and `decision` are canonical JSON; `evaluate(facts, policy, now)` must give `decision`
-    again, on any machine, for ever.
+    again, on any machine, for as long as the rules have the number `rules_version`.
     """
 
     task = models.ForeignKey(
@@ -216,6 +216,9 @@ class Evaluation(models.Model):
     policy = models.ForeignKey(EffectivePolicy, on_delete=models.PROTECT)
     decision = models.TextField()
     decision_digest = models.CharField(max_length=64)
+    rules_version = models.PositiveSmallIntegerField(
+        db_default=1, help_text="Number of the rules of its kind that made it."
+    )
 
     class Meta:
         ordering = ("-id",)

@@ -13,20 +13,22 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit.domain.canonical import canonical_json
-from governance.domain.policy import Policy, policy_from_document
+from governance.domain.policy import Policy
+from governance.selectors.policies import every_version
 from reconciliation.domain.codec import decode, encode
 from reconciliation.domain.replaying import (
+    SHOWN,
     Difference,
     StoredTask,
     key_differences,
     text_differences,
     worklist_differences,
 )
-from reconciliation.evaluators import EVALUATORS
+from reconciliation.evaluators import EVALUATORS, RULES_VERSIONS
 from reconciliation.models import Evaluation, Origin, ReconciliationTask, Sweep
+from reconciliation.selectors.stored_policies import NotThePolicy, StoredPolicies
 
 CHUNK = 500
-_POLICIES_KEPT = 200
 _TASK_FIELDS = (
     "id",
     "tenant",
@@ -48,6 +50,7 @@ _EVALUATION_FIELDS = (
     "policy_id",
     "decision",
     "decision_digest",
+    "rules_version",
 )
 
 
@@ -67,26 +70,61 @@ class Scope:
     correlation_id: str | None = None
     since: datetime | None = None
 
+    @property
+    def is_everything(self) -> bool:
+        """Return whether it is not about one sweep, task or correlation id."""
+        return (self.sweep_id, self.task_id, self.correlation_id) == (None, None, None)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MadeBy:
+    """Rules of a kind that are not those of today: their number, and today's."""
+
+    task_kind: str
+    rules: int
+    rules_now: int
+
+
+@dataclass(slots=True)
+class OtherRules:
+    """How many decisions were made by them, and how many today's rules decide otherwise."""
+
+    decisions: int = 0
+    otherwise: int = 0
+
 
 @dataclass(slots=True)
 class Checked:
-    """How many rows were replayed, and how many differences they showed."""
+    """How many rows were replayed, and how many differences they showed.
 
+    `other_rules` counts decisions that say that they were made by other rules than today's.
+    """
+
+    policies: int = 0
     worklists: int = 0
     keys: int = 0
     decisions: int = 0
     differences: int = 0
     by_kind: dict[str, int] = field(default_factory=dict)
+    other_rules: dict[MadeBy, OtherRules] = field(default_factory=dict)
 
 
-def replay(scope: Scope, *, checked: Checked) -> Iterator[Difference]:
+def replay(scope: Scope, *, checked: Checked, strict: bool = False) -> Iterator[Difference]:
     """Yield every difference, counting what was looked at in `checked` as it goes.
+
+    What other rules decided comes out otherwise because the rules did change: it is counted apart,
+    and yielded only when `strict`. A decision that is not what its own digest says, or a policy
+    that is not, is a difference whatever made it.
 
     Raises:
         NothingToReplay: before anything is yielded.
     """
     sweeps, tasks, evaluations = _rows_in(scope)
-    for one in _all_differences(sweeps, tasks, evaluations, checked):
+    if scope.is_everything:
+        for one in _differences_of_policies(checked):
+            checked.differences += 1
+            yield one
+    for one in _all_differences(sweeps, tasks, evaluations, checked, strict=strict):
         checked.differences += 1
         yield one
 
@@ -96,6 +134,8 @@ def _all_differences(
     tasks: QuerySet[ReconciliationTask],
     evaluations: QuerySet[Evaluation],
     checked: Checked,
+    *,
+    strict: bool,
 ) -> Iterator[Difference]:
     for sweep in sweeps.order_by("id").iterator(chunk_size=20):
         checked.worklists += 1
@@ -104,13 +144,21 @@ def _all_differences(
     for row in rows.iterator(chunk_size=CHUNK):
         checked.keys += 1
         yield from key_differences(StoredTask(*row))
-    policies = _Policies()
+    policies = StoredPolicies()
     stored = evaluations.order_by("id").values_list(*_EVALUATION_FIELDS)
     for row in stored.iterator(chunk_size=CHUNK):
         evaluation = _Stored(*row)
         checked.decisions += 1
         checked.by_kind[evaluation.task_kind] = checked.by_kind.get(evaluation.task_kind, 0) + 1
-        yield from _differences_of_decision(evaluation, policies)
+        yield from _differences_of_decision(evaluation, policies, checked, strict=strict)
+
+
+def _differences_of_policies(checked: Checked) -> Iterator[Difference]:
+    # All of them, also with `since`: what was decided yesterday was decided under older ones.
+    for layer, digest in every_version():
+        checked.policies += 1
+        if digest != layer.digest:
+            yield Difference("policy", layer.label, "digest", layer.digest, digest)
 
 
 def _rows_in(
@@ -183,56 +231,51 @@ class _Stored:
     policy_digest: str
     decision: str
     decision_digest: str
+    rules_version: int
 
 
-class _Policies:
-    """The policies that decisions were made under: a few, used again and again."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Policy] = {}
-
-    def under(self, digest: str) -> Policy:
-        """Return the policy of this digest.
-
-        Raises:
-            ValueError: its stored document is another one, or no policy.
-        """
-        known = self._known.get(digest)
-        if known is None:
-            if len(self._known) >= _POLICIES_KEPT:
-                self._known.clear()
-            known = self._known[digest] = self._read(digest)
-        return known
-
-    @staticmethod
-    def _read(digest: str) -> Policy:
-        under_it = Evaluation.objects.filter(policy_id=digest).order_by("id")
-        text = under_it.values_list("policy__document", flat=True)[0]
-        actual = hashlib.sha256(text.encode()).hexdigest()
-        if actual != digest:
-            raise ValueError(f"the document of policy {digest} has the digest {actual}")
-        return policy_from_document(json.loads(text))
-
-
-def _differences_of_decision(stored: _Stored, policies: _Policies) -> Iterator[Difference]:
+def _differences_of_decision(
+    stored: _Stored, policies: StoredPolicies, checked: Checked, *, strict: bool
+) -> Iterator[Difference]:
     name = f"evaluation {stored.id}"
     digest = hashlib.sha256(stored.decision.encode()).hexdigest()
     if digest != stored.decision_digest:
         yield Difference("digest", name, "decision_digest", stored.decision_digest, digest)
     try:
-        recomputed, facts = _decided_again(stored, policies)
+        policy = policies.under(stored.policy_digest)
+    except NotThePolicy as error:
+        yield Difference("policy", name, "policy", stored.policy_digest, str(error))
+        return
+    found = _decided_otherwise(stored, policy)
+    rules_now = RULES_VERSIONS.get(stored.task_kind, stored.rules_version)
+    if stored.rules_version == rules_now:
+        yield from found
+        return
+    shown = list(found)
+    made = MadeBy(stored.task_kind, stored.rules_version, rules_now)
+    count = checked.other_rules.setdefault(made, OtherRules())
+    count.decisions += 1
+    count.otherwise += bool(shown)
+    if strict:
+        yield from shown
+
+
+def _decided_otherwise(stored: _Stored, policy: Policy) -> Iterator[Difference]:
+    name = f"evaluation {stored.id}"
+    try:
+        recomputed, facts = _decided_again(stored, policy)
     except Exception as error:  # noqa: BLE001 - told as a difference: one bad row stops no replay
         problem = f"{type(error).__name__}: {error}"
-        yield Difference("unreadable", name, stored.task_kind, stored.decision[:300], problem)
+        yield Difference("unreadable", name, stored.task_kind, stored.decision[:SHOWN], problem)
         return
     yield from text_differences("facts", name, stored=stored.facts, recomputed=facts)
     yield from text_differences("decision", name, stored=stored.decision, recomputed=recomputed)
 
 
-def _decided_again(stored: _Stored, policies: _Policies) -> tuple[str, str]:
+def _decided_again(stored: _Stored, policy: Policy) -> tuple[str, str]:
     """Return the decision made anew, and the facts as they would be stored anew."""
     facts_type, evaluate = EVALUATORS[stored.task_kind]
     value: Mapping[str, Any] = json.loads(stored.facts)
     facts = decode(facts_type, value)
-    decision = evaluate(facts, policies.under(stored.policy_digest), stored.evaluated_at)
+    decision = evaluate(facts, policy, stored.evaluated_at)
     return canonical_json(encode(decision)), canonical_json(encode(facts))

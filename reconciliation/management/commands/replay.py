@@ -6,6 +6,9 @@ manage.py replay --correlation ID        everything that one push, sweep, call o
 manage.py replay --all --since 7d        everything of the last seven days (or 90m, 24h, or an
                                          instant such as 2026-01-31T12:00:00Z)
 
+Decisions carry the number of the rules that made them. What other rules decided than those of today
+is counted apart, and makes no difference unless asked for with --strict.
+
 Exit status: 0 when all came out the same, 1 when anything differs, 2 when there is nothing such.
 """
 
@@ -13,6 +16,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,6 +48,9 @@ class Command(BaseCommand):
         what.add_argument("--correlation", metavar="ID")
         what.add_argument("--all", action="store_true", help="everything, or --since")
         parser.add_argument("--since", metavar="WHEN", help="90m, 24h, 7d or an instant")
+        parser.add_argument(
+            "--strict", action="store_true", help="a decision by other rules is a difference too"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,28 +64,30 @@ class Command(BaseCommand):
             since=_since(options["since"]) if options["since"] else None,
         )
         checked = Checked()
+        found = replay(scope, checked=checked, strict=options["strict"])
         told = self._tell_json if options["json"] else self._tell
         try:
-            told(scope, checked)
+            told(found, checked)
         except NothingToReplay as error:
             raise CommandError(str(error), returncode=2) from error
         if checked.differences:
             sys.exit(1)
 
-    def _tell(self, scope: Scope, checked: Checked) -> None:
-        for one in replay(scope, checked=checked):
+    def _tell(self, found: Iterator[Difference], checked: Checked) -> None:
+        for one in found:
             self.stdout.write(f"DIFFERENT {one.what}: {one.of}, {one.at}")
             self.stdout.write(f"  stored      {one.stored}")
             self.stdout.write(f"  recomputed  {one.recomputed}")
-        self.stdout.write(
-            f"{checked.worklists} worklists, {checked.keys} keys and {checked.decisions} decisions"
-            f" recomputed: {checked.differences or 'no'} difference"
-            f"{'' if checked.differences == 1 else 's'}"
-        )
+        for made, count in sorted(checked.other_rules.items()):
+            self.stdout.write(
+                f"{count.decisions} {made.task_kind} decision{'' if count.decisions == 1 else 's'}"
+                f" made by rules {made.rules}, now {made.rules_now}:"
+                f" {count.otherwise or 'none'} would be decided otherwise"
+            )
+        self.stdout.write(f"{_looked_at(checked)} recomputed: {_number(checked.differences)}")
 
-    def _tell_json(self, scope: Scope, checked: Checked) -> None:
+    def _tell_json(self, found: Iterator[Difference], checked: Checked) -> None:
         """Print one document, difference by difference: there may be more than fit in memory."""
-        found = replay(scope, checked=checked)
         first = next(found, None)
         self.stdout.write('{"differences": [', ending="")
         if first is not None:
@@ -86,13 +95,38 @@ class Command(BaseCommand):
         for one in found:
             self.stdout.write(f",\n {_as_json(one)}", ending="")
         counts = {
+            "policies": checked.policies,
             "worklists": checked.worklists,
             "keys": checked.keys,
             "decisions": checked.decisions,
             "decisions_by_kind": dict(sorted(checked.by_kind.items())),
             "differences": checked.differences,
         }
-        self.stdout.write(f'],\n "counts": {json.dumps(counts)}}}')
+        other_rules = [
+            {
+                "task_kind": made.task_kind,
+                "rules": made.rules,
+                "rules_now": made.rules_now,
+                "decisions": count.decisions,
+                "otherwise": count.otherwise,
+            }
+            for made, count in sorted(checked.other_rules.items())
+        ]
+        self.stdout.write(
+            f'],\n "counts": {json.dumps(counts)},\n "other_rules": {json.dumps(other_rules)}}}'
+        )
+
+
+def _looked_at(checked: Checked) -> str:
+    versions = f"{checked.policies} policy version{'' if checked.policies == 1 else 's'}, "
+    return (
+        f"{versions if checked.policies else ''}{checked.worklists} worklists,"
+        f" {checked.keys} keys and {checked.decisions} decisions"
+    )
+
+
+def _number(differences: int) -> str:
+    return f"{differences or 'no'} difference{'' if differences == 1 else 's'}"
 
 
 def _as_json(one: Difference) -> str:

@@ -15,9 +15,17 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from audit.domain.canonical import sha256_of
-from governance.models import EffectivePolicy
+from governance.models import EffectivePolicy, PolicyVersion
+from reconciliation.evaluators import EVALUATORS, RULES_VERSIONS
 from reconciliation.models import Evaluation, ReconciliationTask, Sweep
-from reconciliation.services.replay import Checked, NothingToReplay, Scope, replay
+from reconciliation.services.replay import (
+    Checked,
+    MadeBy,
+    NothingToReplay,
+    OtherRules,
+    Scope,
+    replay,
+)
 from tests.determinism.state import build_state, reconcile
 from tests.factories.governance import NOON
 
@@ -77,6 +85,7 @@ def test_everything_that_was_decided_comes_out_the_same(world: None) -> None:
 
     assert found == []
     assert checked == Checked(
+        policies=1,
         worklists=2,
         keys=ReconciliationTask.objects.count(),
         decisions=Evaluation.objects.count(),
@@ -101,7 +110,7 @@ def test_a_replay_stores_nothing_and_asks_no_more_for_more(world: None) -> None:
     statements = [query["sql"] for query in all_of_it.captured_queries]
     assert not any(word in sql for sql in statements for word in ("INSERT", "UPDATE", "DELETE"))
     policies = Evaluation.objects.values("policy_id").distinct().count()
-    assert len(statements) <= 3 + Sweep.objects.count() + policies
+    assert len(statements) <= 4 + Sweep.objects.count() + policies
 
 
 # --- scopes ---------------------------------------------------------------------------------------
@@ -227,8 +236,20 @@ def test_a_policy_that_was_changed_after_the_fact(world: None) -> None:
 
     found, _ = differences()
 
-    assert {what for what, _ in found} == {"unreadable"}
+    assert {what for what, _ in found} == {"policy"}
     assert len(found) == Evaluation.objects.filter(policy=row).count()
+
+
+def test_a_published_version_that_was_changed_after_the_fact(world: None) -> None:
+    version = PolicyVersion.objects.get()
+    document = version.document | {"head_drift": {"mode": "off"}}
+    PolicyVersion.objects.filter(pk=version.pk).update(document=document)
+
+    (difference,) = replay(Scope(), checked=Checked())
+
+    assert (difference.what, difference.of, difference.at) == ("policy", "site v1", "digest")
+    assert (difference.stored, difference.recomputed) == (version.digest, sha256_of(document))
+    assert run("--all")[0] == run("--all", "--since", "1m")[0] == 1
 
 
 def test_a_task_whose_key_is_not_its_own(world: None) -> None:
@@ -250,6 +271,114 @@ def test_a_worklist_that_was_changed_after_the_fact(world: None) -> None:
     assert found == {"digest", "order", "worklist"}
 
 
+# --- other rules than today's ---------------------------------------------------------------------
+
+
+def test_every_decision_carries_the_number_of_the_rules_that_made_it(world: None) -> None:
+    made_by = set(Evaluation.objects.values_list("task_kind", "rules_version"))
+
+    assert made_by == set(RULES_VERSIONS.items())
+    assert RULES_VERSIONS.keys() == EVALUATORS.keys()
+
+
+def test_what_other_rules_decided_is_counted_apart(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "stale_branch", by=1)
+    was = RULES_VERSIONS["stale_branch"] - 1
+    decide_otherwise(of_kind("stale_branch"))
+
+    found, checked = differences()
+
+    assert found == []
+    assert checked.other_rules == {
+        MadeBy("stale_branch", was, was + 1): OtherRules(
+            decisions=Evaluation.objects.filter(task_kind="stale_branch").count(), otherwise=1
+        )
+    }
+
+
+def test_strictly_what_other_rules_decided_is_a_difference(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "stale_branch", by=1)
+    name = decide_otherwise(of_kind("stale_branch"))
+
+    found = [(one.what, one.of) for one in replay(Scope(), checked=Checked(), strict=True)]
+
+    assert found == [("decision", name)]
+
+
+def test_new_rules_for_one_check_excuse_no_other_check(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "stale_branch", by=1)
+    name = decide_otherwise(of_kind("head_drift"))
+
+    assert differences()[0] == [("decision", name)]
+
+
+def test_other_rules_excuse_no_decision_that_is_not_what_its_digest_says(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "head_drift", by=1)
+    name = change(of_kind("head_drift"), decision_digest="0" * 64)
+
+    assert differences()[0] == [("digest", name)]
+
+
+def test_facts_that_only_other_rules_could_read_are_told_apart_too(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "head_drift", by=-1)  # somebody went back to an older release
+    change(of_kind("head_drift"), facts="{}")
+
+    found, checked = differences()
+
+    assert found == []
+    assert [count.otherwise for count in checked.other_rules.values()] == [1]
+
+
+def test_the_command_says_which_rules_decided_otherwise(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_rules(monkeypatch, "stale_branch", by=1)
+    task = of_kind("stale_branch").task
+    decide_otherwise(of_kind("stale_branch"))
+
+    scope = ("--task", str(task.pk))
+    code, said = run(*scope)
+    strict_code, strictly_said = run(*scope, "--strict")
+    json_code, as_json = run(*scope, "--json")
+
+    was = RULES_VERSIONS["stale_branch"] - 1
+    line = f"stale_branch decision made by rules {was}, now {was + 1}: 1 would be decided otherwise"
+    assert (code, strict_code, json_code) == (0, 1, 0)
+    assert f"1 {line}\n" in said
+    assert "no differences" in said
+    assert "1 difference\n" in strictly_said
+    assert json.loads(as_json)["other_rules"] == [
+        {
+            "task_kind": "stale_branch",
+            "rules": was,
+            "rules_now": was + 1,
+            "decisions": 1,
+            "otherwise": 1,
+        }
+    ]
+
+
+def raise_rules(monkeypatch: pytest.MonkeyPatch, kind: str, *, by: int) -> None:
+    monkeypatch.setitem(RULES_VERSIONS, kind, RULES_VERSIONS[kind] + by)
+
+
+def decide_otherwise(evaluation: Evaluation) -> str:
+    """Store another decision as if the rules of its time had made it; return the row's name."""
+    decision = json.loads(evaluation.decision) | {"reason": "as the rules were then"}
+    text = json.dumps(decision, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return change(evaluation, decision=text, decision_digest=sha256_of(decision))
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -258,7 +387,7 @@ def test_the_command_says_that_nothing_differs(world: None) -> None:
 
     assert code == 0
     assert said.strip().endswith("decisions recomputed: no differences")
-    assert said.startswith("2 worklists, ")
+    assert said.startswith("1 policy version, 2 worklists, ")
 
 
 def test_the_command_prints_every_difference_and_fails(world: None) -> None:
