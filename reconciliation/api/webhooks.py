@@ -23,11 +23,17 @@ from governance.domain.encryption import WrongKey
 from reconciliation.services.intake import BadBody, BadSignature, Received, receive
 from reconciliation.services.refusals import expect_sweep, refuse
 from reconciliation.services.sources import LiveSource, SourceNotFound, live_source
-from reconciliation.webhooks.blind_spots import answers_oversized_with_success, body_cap_bytes
+from reconciliation.webhooks.blind_spots import (
+    MIB,
+    answers_oversized_with_success,
+    body_cap_bytes,
+)
 from reconciliation.webhooks.dialects import detect_host
 from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 
+_MOST_READ_AWAY = 32 * MIB
+_PIECE = 64 * 1024
 PROBLEM_JSON = "application/problem+json"
 logger = logging.getLogger("reconciler.webhooks")
 
@@ -105,7 +111,7 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
         refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
         return _problem(error.status, error.code, str(error))
     if body is None:
-        return _too_large(source, headers, correlation_id, now=now)
+        return _too_large(request, source, headers, correlation_id, now=now)
     try:
         received = receive(
             source,
@@ -143,7 +149,7 @@ def _body_within_cap(request: HttpRequest, host: HostKind) -> bytes | None:
     """
     cap = body_cap_bytes(host)
     declared = request.META.get("CONTENT_LENGTH") or ""
-    if not declared.isdigit():
+    if not declared.isdecimal():
         if "HTTP_TRANSFER_ENCODING" not in request.META:
             return b""
         # Sent in chunks: Django reads nothing then, though servers know where such a body ends.
@@ -165,6 +171,25 @@ def _body_within_cap(request: HttpRequest, host: HostKind) -> bytes | None:
     return body
 
 
+def _read_away(request: HttpRequest) -> None:
+    """Take what is left of a body off the line and keep none of it, up to 32 MiB.
+
+    A server that answers before it has read breaks the connection under the sender, who then sees
+    a failure instead of the answer; GitLab would pause the hook for it. No host sends more.
+    """
+    declared = request.META.get("CONTENT_LENGTH") or ""
+    stream = request if declared.isdecimal() else request.META["wsgi.input"]
+    left = _MOST_READ_AWAY
+    while left > 0:
+        try:
+            piece = stream.read(_PIECE)
+        except OSError:
+            return
+        if not piece:
+            return
+        left -= len(piece)
+
+
 def _advice(source: LiveSource, headers: Headers) -> str:
     speaks = detect_host(headers)
     if speaks is not None and speaks is not source.host:
@@ -176,8 +201,14 @@ def _advice(source: LiveSource, headers: Headers) -> str:
 
 
 def _too_large(
-    source: LiveSource, headers: Headers, correlation_id: str, *, now: datetime
+    request: HttpRequest,
+    source: LiveSource,
+    headers: Headers,
+    correlation_id: str,
+    *,
+    now: datetime,
 ) -> JsonResponse:
+    _read_away(request)
     refuse(source, "too_large", headers, correlation_id=correlation_id, now=now)
     expect_sweep(source, now=now)
     if answers_oversized_with_success(source.host):

@@ -108,13 +108,47 @@ def test_chunks_beyond_the_cap_are_413_too(tenant_world: World) -> None:
     assert post(source, b"", gitea_headers(body), **chunked).status_code == 413
 
 
+@pytest.mark.parametrize("host", ["gitlab", "gitea"])
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_body_over_the_cap_is_taken_off_the_line_so_that_its_sender_sees_the_answer(
+    tenant_world: World, host: str, in_chunks: bool
+) -> None:
+    source = webhook_source(tenant_world.repository, host=host)
+    stream = io.BytesIO(b"x" * (10 * 1024 * 1024))
+    framing = (
+        {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+        if in_chunks
+        else {"CONTENT_LENGTH": str(10 * 1024 * 1024)}
+    )
+
+    answer = post(source, b"", {}, **as_server(stream, **framing))
+
+    assert answer.status_code == (202 if host == "gitlab" else 413)
+    assert stream.read() == b""
+
+
+def test_no_more_than_32_mib_are_ever_taken_off_the_line(tenant_world: World) -> None:
+    source = webhook_source(tenant_world.repository, host="gitea")
+    piece, taken = b"x" * (64 * 1024), []
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            taken.append(size)
+            return piece
+
+    answer = post(source, b"", {}, **as_server(Endless(), CONTENT_LENGTH=str(10**12)))
+
+    assert answer.status_code == 413
+    assert len(taken) * len(piece) == 32 * 1024 * 1024
+
+
 def test_what_was_too_large_is_read_by_the_next_sweep(source: WebhookSource) -> None:
     later = timezone.now() + timedelta(hours=1)
     watch = RepositoryWatch.objects.create(
         repository=Repository.objects.get(webhook_sources=source), next_due_at=later
     )
 
-    post(source, b"", {}, CONTENT_LENGTH=str(26 * 1024 * 1024))
+    post(source, b"", {}, **as_server(io.BytesIO(), CONTENT_LENGTH=str(26 * 1024 * 1024)))
 
     watch.refresh_from_db()
     assert watch.next_due_at <= timezone.now()
