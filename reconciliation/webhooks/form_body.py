@@ -7,6 +7,9 @@ from reconciliation.webhooks.malformed import MalformedBody
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
+MAX_FIELDS: Final = 16
+"""Hosts send one. Forms are taken apart before they are proven, so a flood of fields ends early."""
+
 _BYTES: Final = {
     f"{byte:{style}}".encode(): bytes([byte]) for byte in range(256) for style in ("02x", "02X")
 } | {
@@ -25,12 +28,16 @@ def is_form(headers: Headers) -> bool:
 def payload_of_form(body: bytes) -> bytes:
     """Return the value of the form's one `payload` field, decoded.
 
-    Raises MalformedBody("bad_form") when the field is absent or repeated, or an escape is broken:
-    the two readers of a form (who signs, who parses) must see the same bytes.
+    Raises MalformedBody("bad_form") when the field is absent or repeated, an escape is broken, or
+    there are more than 16 fields: the two readers of a form (who signs, who parses) must see the
+    same bytes.
     """
+    fields = body.split(b"&", MAX_FIELDS)
+    if len(fields) > MAX_FIELDS:
+        raise MalformedBody("bad_form", f"more than {MAX_FIELDS} fields")
     values = [
         value
-        for name, separator, value in (field.partition(b"=") for field in body.split(b"&"))
+        for name, separator, value in (field.partition(b"=") for field in fields)
         if separator and _decoded(name) == b"payload"
     ]
     if len(values) != 1:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -203,8 +204,10 @@ def test_without_its_body_a_delivery_is_replayed_from_what_was_understood(
             "not_json",
         ),
         ({"body": None, "events": "[]", "outcome": "malformed"}, "body_gone"),
+        ({"body": b"no zlib"}, "body_altered"),
+        ({"body": zlib.compress(b"{}" * 100)[:9]}, "body_altered"),
     ],
-    ids=["altered", "malformed", "gone"],
+    ids=["altered", "malformed", "gone", "no zlib", "cut"],
 )
 def test_what_cannot_be_read_is_told_and_left(
     ignored: WebhookDelivery, changed: dict[str, Any], reason: str
@@ -216,6 +219,21 @@ def test_what_cannot_be_read_is_told_and_left(
     assert shown["outcome"] == "unreadable"
     assert reason in shown["reason"]
     assert not ReconciliationTask.objects.exists()
+
+
+def test_a_kept_body_that_was_made_a_bomb_is_unpacked_no_further_than_it_was_long(
+    ignored: WebhookDelivery,
+) -> None:
+    WebhookDelivery.objects.update(body=zlib.compress(b"0" * 100_000_000))
+
+    tracemalloc.start()
+    [shown] = replay(ignored).json()["deliveries"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert shown["outcome"] == "unreadable"
+    assert "body_altered" in shown["reason"]
+    assert peak < 20_000_000
 
 
 def test_an_event_that_asks_for_nothing_is_told_so(source: WebhookSource) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from reconciliation.webhooks.dialects import parse
+from reconciliation.webhooks.form_body import MAX_FIELDS, payload_of_form
 from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.malformed import MalformedBody
@@ -208,10 +209,16 @@ def test_a_form_holds_the_same_push() -> None:
         b"payload=%zz",
         b"payload=%",
         b"%ZZ=1&payload=%7B%7D",
+        b"payload=%7B%7D" + b"&a=1" * MAX_FIELDS,
+        b"&" * 1_000_000,
     ],
 )
 def test_a_form_without_exactly_one_sound_payload_is_refused(body: bytes) -> None:
     assert refusal_of(body, AS_FORM)[0] == "bad_form"
+
+
+def test_a_form_of_as_many_fields_as_are_taken_apart_is_read() -> None:
+    assert payload_of_form(b"payload=%7B%7D" + b"&a=1" * (MAX_FIELDS - 1)) == b"{}"
 
 
 def test_other_fields_and_any_case_of_escapes_are_fine() -> None:
