@@ -17,13 +17,15 @@ _HALF = 2
 class HeardFacts:
     """What is known of a repository's webhook.
 
-    `heard_in` are the hours, in the window, in which a delivery came. `refused_at` is when a
-    signature was last refused. `unannounced_since` counts heads that a sweep saw moved after the
-    last delivery.
+    `heard_in` are the hours, in the window, in which a delivery came, whatever it said: a ping too
+    proves that the host reaches us. `last_announcement_at` is when the last one came that asked for
+    work. `refused_at` is when a signature was last refused. `unannounced_since` counts heads that a
+    sweep saw moved after the last announcement.
     """
 
     has_source: bool
     last_delivery_at: datetime | None
+    last_announcement_at: datetime | None
     refused_at: datetime | None
     refused_for: str
     heard_in: tuple[datetime, ...]
@@ -68,6 +70,11 @@ def _judge(
         return "refused", f"The last request was refused: {reason}. Nothing came through since."
     if facts.unannounced_since:
         moved = f"{facts.unannounced_since} head{'s' * (facts.unannounced_since > 1)} moved"
+        told = facts.last_announcement_at
+        if last is not None and (told is None or last > told):
+            return "deaf", (
+                f"{moved} unannounced, though deliveries come: does the host send its push events?"
+            )
         since = "and no delivery has ever come" if last is None else "since the last delivery"
         return "deaf", (
             f"{moved} {since}, unannounced: the webhook is switched off or failing on the host."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import TruncHour
 
 from audit.domain.caller import Caller
@@ -57,16 +57,20 @@ class WebhookHealth:
 def webhook_health(repository: Repository, caller: Caller, *, now: datetime) -> WebhookHealth:
     """Return the health of the webhook of a repository that the caller may see, in six queries."""
     watch = RepositoryWatch.objects.filter(repository_id=repository.pk).first()
-    last = watch.last_delivery_at if watch else None
+    announced = watch.last_delivery_at if watch else None
     sources = _sources(repository, caller)
-    unannounced = _unannounced_since(repository, caller, last)
+    unannounced = _unannounced_since(repository, caller, announced)
+    heard = _heard(repository, caller, sources, now=now)
+    # A ping, or an event that we leave alone, is heard as well, and moves no watch.
+    last = max((at for at in (announced, *heard.values()) if at), default=None)
     refused = _last_refusal([one for one in sources if one.source.revoked_at is None])
     facts = HeardFacts(
         has_source=any(one.source.revoked_at is None for one in sources),
         last_delivery_at=last,
+        last_announcement_at=announced,
         refused_at=refused.last_at if refused else None,
         refused_for=refused.reason if refused else "",
-        heard_in=_hours_heard(repository, caller, sources, now=now),
+        heard_in=tuple(sorted(heard)),
         unannounced_since=unannounced,
     )
     return WebhookHealth(
@@ -118,13 +122,14 @@ def _unannounced_since(repository: Repository, caller: Caller, last: datetime | 
     return rows.select_related(None).order_by().count()
 
 
-def _hours_heard(
+def _heard(
     repository: Repository, caller: Caller, sources: tuple[SourceHealth, ...], *, now: datetime
-) -> tuple[datetime, ...]:
+) -> dict[datetime, datetime]:
+    """Return the hours of the window in which a delivery came, each with its last one."""
     own = [one.source.pk for one in sources if one.source.repository_id is not None]
     shared = [one.source.pk for one in sources if one.source.repository_id is None]
     recent = visible_deliveries(caller).select_related(None).filter(received_at__gt=now - WINDOW)
-    heard = set(_hours(recent.filter(source_id__in=own))) if own else set()
+    heard = _by_hour(recent.filter(source_id__in=own)) if own else {}
     if shared:
         # By way of the repository's own tasks: an organisation's source has everybody's deliveries.
         tasks = ReconciliationTask.objects.filter(
@@ -133,10 +138,11 @@ def _hours_heard(
             task_kind=TaskKind.OBSERVE_REFS,
             origin=Origin.WEBHOOK,
         )
-        heard |= set(_hours(recent.filter(source_id__in=shared, task__in=tasks)))
-    return tuple(sorted(heard))
+        for hour, last in _by_hour(recent.filter(source_id__in=shared, task__in=tasks)).items():
+            heard[hour] = max(last, heard.get(hour, last))
+    return heard
 
 
-def _hours(rows: QuerySet[WebhookDelivery]) -> list[datetime]:
-    hours = rows.order_by().annotate(hour=TruncHour("received_at"))
-    return list(hours.values_list("hour", flat=True).distinct())
+def _by_hour(rows: QuerySet[WebhookDelivery]) -> dict[datetime, datetime]:
+    hours = rows.order_by().annotate(hour=TruncHour("received_at")).values("hour")
+    return dict(hours.annotate(last=Max("received_at")).values_list("hour", "last"))

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.domain.canonical import utc_text
 from governance.models import Branch
 from reconciliation.models import RepositoryWatch, WebhookDelivery, WebhookSource
 from tests.conftest import World
@@ -76,6 +77,47 @@ def test_the_rhythm_is_read_from_the_deliveries_of_four_weeks(
 
     assert (shown["state"], shown["usual_silence_seconds"]) == ("silent", 3 * 3600)
     assert shown["words"] == "Silent for 4 d 4 h; in 28 days the longest silence was 3 h."
+
+
+def test_a_ping_is_heard(source: WebhookSource) -> None:
+    body = b'{"zen": "Design for failure.", "repository": {"id": 7, "full_name": "acme/api"}}'
+    post(source, body, github_headers(body, event="ping"))
+
+    shown = webhooks()
+
+    assert shown["last_delivery_at"] == utc_text(WebhookDelivery.objects.get().received_at)
+    assert shown["words"] == "Too few deliveries to know the usual rhythm; none was missed."
+
+
+def test_a_hook_that_sends_discussions_every_hour_is_not_silent_between_pushes(
+    source: WebhookSource, tenant_world: World
+) -> None:
+    now = timezone.now()
+    body = b'{"action": "opened"}'
+    for number in range(12):
+        post(source, body, github_headers(body, event="issues", delivery=f"d-{number}"))
+    for number, row in enumerate(WebhookDelivery.objects.order_by("id")):
+        row.received_at = now - timedelta(hours=number)
+        row.save(update_fields=["received_at"])
+    RepositoryWatch.objects.create(
+        repository=tenant_world.repository,
+        next_due_at=now,
+        last_delivery_at=now - timedelta(days=3),
+    )
+
+    assert webhooks()["state"] == "ok"
+
+
+def test_a_hook_without_push_events_is_deaf_however_much_it_says(loop: Loop) -> None:
+    github = Hosted(loop, "github")
+    loop.move("main", HEAD_B)
+    github.sweep()
+
+    github.say("issues", {"action": "opened"})
+
+    shown = webhooks()
+    assert shown["state"] == "deaf"
+    assert "though deliveries come" in shown["words"]
 
 
 def test_a_refused_signature_shows_on_its_source(source: WebhookSource) -> None:

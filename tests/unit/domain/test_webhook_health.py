@@ -23,6 +23,7 @@ def hours_ago(*hours: float) -> tuple[datetime, ...]:
 HEARD = HeardFacts(
     has_source=True,
     last_delivery_at=NOON - timedelta(minutes=5),
+    last_announcement_at=NOON - timedelta(minutes=5),
     refused_at=None,
     refused_for="",
     heard_in=hours_ago(*range(0, 80, 8)),
@@ -99,6 +100,18 @@ def test_heads_that_moved_unannounced_outweigh_any_rhythm() -> None:
     assert verdict.words.startswith("3 heads moved since the last delivery, unannounced")
 
 
+@pytest.mark.parametrize("announced_at", [None, NOON - timedelta(hours=1)])
+def test_deliveries_that_never_speak_of_pushes_are_told_from_silence(
+    announced_at: datetime | None,
+) -> None:
+    deaf = replace(HEARD, unannounced_since=1, last_announcement_at=announced_at)
+
+    verdict = judge_webhook(deaf, NOON)
+
+    assert verdict.state == "deaf"
+    assert verdict.words.startswith("1 head moved unannounced, though deliveries come")
+
+
 def test_a_refusal_after_the_last_delivery_outweighs_what_it_leads_to() -> None:
     refused = replace(
         HEARD, refused_at=NOON - timedelta(minutes=1), refused_for="mismatch", unannounced_since=3
@@ -117,7 +130,7 @@ def test_without_a_source_nothing_can_be_heard() -> None:
 
 
 def test_a_webhook_never_heard_is_unknown_until_something_is_missed() -> None:
-    new = replace(HEARD, last_delivery_at=None, heard_in=())
+    new = replace(HEARD, last_delivery_at=None, last_announcement_at=None, heard_in=())
 
     assert state_of(new) == "unknown"
     assert (
