@@ -1,8 +1,8 @@
 """Asks django-q2 to run a drain; a lost, doubled or reordered wake-up costs latency only.
 
 The wake-up is a row in django-q2's ORM broker, written in the caller's transaction. Its `lock` is
-when it becomes visible: a little later than now, at a tenth of a second. So it covers whoever asks
-for the same tenth and commits before then, and a burst of deliveries shares a few rows.
+when it becomes visible: a little later than now, at a twentieth of a second. So it covers whoever
+asks for the same moment and commits before then, and a burst of deliveries shares a few rows.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _NEAR = timedelta(seconds=1)
 _MOST = 5
 _OVERTIME_SECONDS = 90
 _OVERLOOKED = timedelta(seconds=3)
-_GRID_MICROSECONDS = 100_000
+_GRID_MICROSECONDS = 50_000
 _INSERT = (
     "INSERT INTO django_q_ormq (key, payload, lock) SELECT %s, %s, {when}"
     " WHERE NOT EXISTS (SELECT 1 FROM django_q_ormq WHERE key = %s AND lock = {when})"

@@ -17,6 +17,7 @@ from typing import Any
 BENCHMARKS = (
     "webhook_intake",
     "executor",
+    "latency",
     "sweep_shard",
     "heads",
     "audit_append",
@@ -43,7 +44,10 @@ def main() -> int:
             timeout=LIMIT_SECONDS,
             check=False,
         )
-        found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        lines = done.stdout.splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        # What could not be measured on this machine, and why.
+        print("\n".join([*(line for line in lines if not line.startswith("{")), ""]), end="")
         figures += found
         for figure in found:
             verdict = "met" if figure["met"] else "MISSED"

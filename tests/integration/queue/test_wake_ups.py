@@ -25,7 +25,7 @@ def messages() -> list[dict[str, Any]]:
 
 def test_a_burst_of_work_shares_one_wake_up(queue: Queue) -> None:
     queue.clock.forward(milliseconds=51)
-    for _ in range(20):
+    for _ in range(10):
         wake(queue.clock.now)
         queue.clock.forward(milliseconds=5)
 
