@@ -85,6 +85,7 @@ def test_a_method_that_an_address_does_not_take_is_told_with_those_it_does(
     [
         (b"{", "application/json", 400, "parse_error"),
         (b"\xff\xfe", "application/json", 400, "parse_error"),
+        (b"[" * 100_000, "application/json", 400, "parse_error"),
         (b"{}", "text/plain", 415, "unsupported_media_type"),
         (b"a=b", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
     ],
