@@ -19,6 +19,7 @@ logger = logging.getLogger("reconciler.request")
 
 _MACHINE_PATHS = ("/api/", "/metrics", "/healthz", "/readyz")
 _RETRY_AFTER_SECONDS = "5"
+_READ_ONLY = "25006"
 
 _STANDARD = {
     400: ("bad_request", "The request could not be understood."),
@@ -81,11 +82,18 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer an unexpected error; a database that does not answer is a 503 to come back to."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if _is_database_away(sys.exc_info()[1]):
         answer = failure(request, 503)
         answer["Retry-After"] = _RETRY_AFTER_SECONDS
         return answer
     return failure(request, 500)
+
+
+def _is_database_away(error: BaseException | None) -> bool:
+    """Return whether trying again may help: no connection, or a standby not yet promoted."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return getattr(getattr(error, "__cause__", None), "sqlstate", "") == _READ_ONLY
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -1,11 +1,12 @@
 """Issues, lists and revokes API tokens.
 
     manage.py api_token create --name ci --tenant acme --scope leases --scope read --days 90
+    manage.py api_token create --name metrics --all-tenants --scope read
     manage.py api_token list
     manage.py api_token revoke TOKEN_ID
 
-A token is shown once. Without --tenant it reaches every tenant: give that to nobody who does not
-run the installation.
+A token is shown once. One for all tenants is for those who run the installation, and for nobody
+else: it has to be asked for.
 """
 
 import argparse
@@ -39,7 +40,8 @@ class Command(BaseCommand):
         parser.add_argument("act", choices=("create", "list", "revoke"))
         parser.add_argument("token_id", nargs="?", type=int)
         parser.add_argument("--name")
-        parser.add_argument("--tenant")
+        parser.add_argument("--tenant", metavar="SLUG")
+        parser.add_argument("--all-tenants", action="store_true", help="reach every tenant")
         parser.add_argument("--scope", action="append", choices=Scope.values, default=[])
         parser.add_argument("--days", type=int, default=90)
         parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -62,6 +64,11 @@ class Command(BaseCommand):
             raise CommandError("A token needs a --name and at least one --scope.")
         if not 1 <= options["days"] <= 3660:
             raise CommandError("A token lives between 1 and 3660 days.")
+        if bool(options["tenant"]) == options["all_tenants"]:
+            raise CommandError(
+                "Say which tenant the token reaches: --tenant SLUG, or --all-tenants for those who"
+                " run the installation."
+            )
         tenant = None
         if options["tenant"]:
             tenant = Tenant.objects.filter(slug=options["tenant"]).first()

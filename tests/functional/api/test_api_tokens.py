@@ -21,7 +21,8 @@ def told(*arguments: str) -> Any:
 
 
 def create(*arguments: str) -> Any:
-    return told("create", "--name", "ci", "--scope", "read", *arguments)
+    reach = () if "--tenant" in arguments else ("--all-tenants",)
+    return told("create", "--name", "ci", "--scope", "read", *reach, *arguments)
 
 
 def status_with(token: str) -> int:
@@ -67,11 +68,13 @@ def test_a_revoked_token_opens_nothing(tenant_world: World) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["create", "--name", "ci"],
-        ["create", "--scope", "read"],
-        ["create", "--name", "ci", "--scope", "everything"],
+        ["create", "--name", "ci", "--tenant", "acme"],
+        ["create", "--scope", "read", "--tenant", "acme"],
+        ["create", "--name", "ci", "--scope", "everything", "--tenant", "acme"],
+        ["create", "--name", "ci", "--scope", "read"],
+        ["create", "--name", "ci", "--scope", "read", "--tenant", "acme", "--all-tenants"],
         ["create", "--name", "ci", "--scope", "read", "--tenant", "nobody"],
-        ["create", "--name", "ci", "--scope", "read", "--days", "0"],
+        ["create", "--name", "ci", "--scope", "read", "--tenant", "acme", "--days", "0"],
         ["revoke", "4711"],
         ["revoke"],
     ],
