@@ -111,6 +111,12 @@ class Branch(models.Model):
     announced_by = models.CharField(max_length=10, choices=AnnouncedBy.choices, blank=True)
     previous_head = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     pusher = models.CharField(max_length=200, blank=True, help_text="As the webhook named them.")
+    pushes = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Every push since the heads last agreed, oldest first.",
+    )
     head_changes = models.PositiveIntegerField(default=0)
     gone_at = models.DateTimeField(null=True, blank=True)
     first_seen_at = models.DateTimeField()

@@ -1,13 +1,16 @@
 """What the reconciler asks about repositories and branches: set-based reads as plain rows."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
+from django.db import connection
 from django.db.models import Q
 
+from audit.setwise import aware, rows_source
 from governance.models import (
     Branch,
     GateResult,
@@ -19,6 +22,7 @@ from governance.models import (
     Tenant,
 )
 
+_BRANCH = Branch._meta.db_table
 _HALF_OF_LONGEST_TTL = timedelta(hours=12)
 
 BranchKey = tuple[int, str]
@@ -60,6 +64,8 @@ class BranchRow:
     gone_at: datetime | None
     first_seen_at: datetime
     last_activity_at: datetime | None
+    previous_head: str | None
+    pushes: tuple[dict[str, str | None], ...]
 
 
 def repositories_by_id(ids: Iterable[int]) -> dict[int, RepositoryRow]:
@@ -137,10 +143,36 @@ def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
             gone_at=row.gone_at,
             first_seen_at=row.first_seen_at,
             last_activity_at=row.last_activity_at,
+            previous_head=row.previous_head,
+            pushes=tuple(row.pushes),
         )
         for row in rows
         if (row.repository_id, row.name) in wanted
     }
+
+
+def pushes_so_far(
+    keys: Iterable[BranchKey],
+) -> dict[BranchKey, tuple[list[dict[str, str | None]], datetime]]:
+    """Return the pushes of branches that drift already, and when their heads were seen.
+
+    By one statement, however many branches are named; those in sync have nothing to tell.
+    """
+    rows = sorted(set(keys))
+    if not rows:
+        return {}
+    source, params = rows_source(connection, {"repository_id": "bigint", "name": "text"}, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT b.repository_id, b.name, b.pushes, b.observed_at FROM {_BRANCH} AS b"
+            f" JOIN {source} AS v ON b.repository_id = v.repository_id AND b.name = v.name"
+            " WHERE COALESCE(b.governed_head, '') <> COALESCE(b.observed_head, '')",
+            params,
+        )
+        return {
+            (pk, name): (json.loads(pushes), aware(seen_at))
+            for pk, name, pushes, seen_at in cursor.fetchall()
+        }
 
 
 def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:

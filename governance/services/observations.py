@@ -1,6 +1,7 @@
 """Stores what was read from remotes: heads, set by set; judges nothing, plans nothing."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +24,7 @@ _MOVE_COLUMNS: Columns = {
     "announced_by": "text",
     "previous_head": "text",
     "pusher": "text",
+    "pushes": "jsonb",
     "head_changes": "integer",
     "gone_at": "timestamptz",
     "first_seen_at": "timestamptz",
@@ -36,6 +38,7 @@ _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
     observed_at = excluded.observed_at,
     announced_by = excluded.announced_by,
     pusher = excluded.pusher,
+    pushes = excluded.pushes,
     head_changes = {_BRANCH}.head_changes + 1,
     gone_at = CASE WHEN excluded.observed_head = {_BRANCH}.governed_head THEN NULL
         ELSE COALESCE(excluded.gone_at, {_BRANCH}.gone_at) END,
@@ -47,7 +50,8 @@ _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
 class ObservedMove:
     """A branch head as it is now; `head` None means that the branch is gone.
 
-    `activity_at` is when the branch was last active; the observation's time when None.
+    `activity_at` is when the branch was last active; the observation's time when None. `pushes` are
+    all that led from the governed head to this one, as JSON values.
     """
 
     repository_id: int
@@ -57,6 +61,7 @@ class ObservedMove:
     announced_by: str
     pusher: str
     activity_at: datetime | None = None
+    pushes: Sequence[Mapping[str, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ def record_moves(
             move.announced_by,
             None,
             move.pusher,
+            json.dumps(list(move.pushes)),
             0 if as_governed_by else 1,
             now if move.head is None else None,
             now,
@@ -135,20 +141,41 @@ def record_readings(readings: Sequence[Reading], *, now: datetime) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LateAnnouncement:
+    """Who pushed a head that was seen before its webhook came, and all pushes that led to it."""
+
+    repository_id: int
+    branch: str
+    head: str | None
+    pusher: str
+    pushes: Sequence[Mapping[str, str | None]]
+
+
 def record_late_announcements(
-    announcements: Sequence[tuple[int, str, str, str | None]],
+    announcements: Sequence[LateAnnouncement],
 ) -> set[tuple[int, str]]:
     """Give heads that were seen before their webhook its pusher, by one statement.
 
-    `announcements` are `(repository, branch, pusher, head)`; returns those that still applied.
+    Returns `(repository, branch)` of those that still applied.
     """
     if not announcements:
         return set()
-    columns = {"repository_id": "bigint", "name": "text", "pusher": "text", "head": "text"}
-    source, params = rows_source(connection, columns, announcements)
+    columns = {
+        "repository_id": "bigint",
+        "name": "text",
+        "pusher": "text",
+        "pushes": "jsonb",
+        "head": "text",
+    }
+    rows = [
+        (one.repository_id, one.branch, one.pusher, json.dumps(list(one.pushes)), one.head)
+        for one in announcements
+    ]
+    source, params = rows_source(connection, columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_BRANCH} SET announced_by = 'webhook', pusher = v.pusher"
+            f"UPDATE {_BRANCH} SET announced_by = 'webhook', pusher = v.pusher, pushes = v.pushes"
             f" FROM {source} AS v WHERE {_BRANCH}.repository_id = v.repository_id"
             f" AND {_BRANCH}.name = v.name AND {_BRANCH}.announced_by <> 'webhook'"
             f" AND COALESCE({_BRANCH}.observed_head, '') = COALESCE(v.head, '')"

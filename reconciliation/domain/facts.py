@@ -40,6 +40,9 @@ class LeaseFact:
     agent_id: str
     run_id: str
     expires_at: datetime
+    acquired_at: datetime | None = later(None)
+    ended_at: datetime | None = later(None)
+    """When it was released, broken or ended as expired; None while it is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,19 @@ class PullRequestFact:
     merge_sha: str
     from_fork: bool
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One push to a branch, as a webhook announced it; without a pusher where none did.
+
+    `at` is when the announcement came, or when the move that nobody announced was seen.
+    """
+
+    pusher: str
+    before: str | None
+    after: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,17 @@ class HeadFacts:
     runs: tuple[RunFact, ...]
     leases: tuple[LeaseFact, ...]
     merged_pull_requests: tuple[PullRequestFact, ...]
+    """Those merged onto the branch whose head or merge is the observed head, or a push's."""
     open_pull_requests: tuple[PullRequestFact, ...]
+    """Those from the branch."""
+    previous_head: str | None = later(None)
+    """The head before the observed one."""
+    pushes: tuple[Push, ...] = later(())
+    """Every push since the heads last agreed, the newest 50; `pusher` is that of the last one."""
+    merged_from: tuple[PullRequestFact, ...] = later(())
+    """Of a branch that is gone: those that merged its governed head, or the head it last had."""
+    open_onto: tuple[PullRequestFact, ...] = later(())
+    """Of a branch that is gone: those open onto it, which go with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,15 @@
 """What moved between the heads we knew and the heads the remote has; pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciliation.domain.facts import Place
+from reconciliation.domain.codec import later
+from reconciliation.domain.facts import Place, Push
+
+PUSHES_KEPT = 50
+"""How many pushes of a branch are kept, the newest: more than a burst between two looks has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,11 @@ class AnnouncedMove:
     after: str | None
     pusher: str
     announced_at: datetime
+
+    @property
+    def push(self) -> Push:
+        """The push that was announced."""
+        return Push(self.pusher, self.before, self.after, self.announced_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ class HeadMove:
     announced_by: str
     pusher: str
     announced_at: datetime | None
+    pushes: tuple[Push, ...] = later(())
+    """Every announced push that led from the one head to the other, in order of receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class ObservationFacts:
     moves: tuple[HeadMove, ...]
     late_announcements: tuple[AnnouncedMove, ...]
     """Announcements of heads that an earlier observation saw before their webhook came."""
+    late_pushes: tuple[AnnouncedMove, ...] = later(())
+    """All pushes to the branches of `late_announcements` that came with them."""
     is_gone: bool = False
     """The host announced that it deleted the repository, and no longer lets it be read."""
 
@@ -73,7 +87,11 @@ def moves_between(
     A move is announced by a webhook when an announcement for its branch named the head that is
     there now, in whatever order they came. `unannounced_are` is `sweep` or `manual`.
     """
-    newest = _newest_by_head(announced)
+    calls = list(announced)
+    newest = _newest_by_head(calls)
+    pushes: dict[str, list[AnnouncedMove]] = defaultdict(list)
+    for one in calls:
+        pushes[one.branch].append(one)
     moves = []
     for branch in sorted(known.keys() | observed.keys()):
         before = known[branch].head if branch in known else None
@@ -90,6 +108,7 @@ def moves_between(
                 announced_by="webhook" if call is not None else unannounced_are,
                 pusher=call.pusher if call is not None else "",
                 announced_at=call.announced_at if call is not None else None,
+                pushes=_pushes_since(before, pushes[branch]),
             )
         )
     return tuple(moves)
@@ -110,6 +129,55 @@ def late_announcements(
         if call is not None and call.after == before.head and seen_unannounced:
             late.append(call)
     return tuple(late)
+
+
+def late_pushes(
+    late: Iterable[AnnouncedMove], *, announced: Iterable[AnnouncedMove]
+) -> tuple[AnnouncedMove, ...]:
+    """Return every announced push to the branches of late announcements, in order of receipt."""
+    branches = {call.branch for call in late}
+    return tuple(one for one in announced if one.branch in branches)
+
+
+def merged_pushes(
+    known: Iterable[Push], new: Iterable[Push], *, seen_at: datetime
+) -> tuple[Push, ...]:
+    """Return the pushes of a branch with new ones added, oldest first, the newest 50.
+
+    `seen_at` is when the head that they led to was seen: whatever was told of later was done by
+    then. A push that is known is not added again; one that nobody had announced is replaced by the
+    announcement of its head.
+    """
+    added = {replace(push, at=min(push.at, seen_at)) for push in new}
+    named = {push.after for push in added if push.pusher}
+    kept = {push for push in known if push.pusher or push.after not in named}
+    found = sorted(
+        kept | added, key=lambda one: (one.at, one.before or "", one.after or "", one.pusher)
+    )
+    return tuple(found)[-PUSHES_KEPT:]
+
+
+def _pushes_since(head: str | None, announced: Iterable[AnnouncedMove]) -> tuple[Push, ...]:
+    """Return the pushes of one branch but for those that led to the head that was known already.
+
+    Deliveries come late and in any order: the chain is followed back from the known head, from
+    push to push before it.
+    """
+    calls = sorted(announced, key=lambda call: call.announced_at)
+    older = {place for place, call in enumerate(calls) if call.after == head}
+    frontier = sorted(older)
+    while frontier:
+        place = frontier.pop()
+        before = calls[place].before
+        leading = {
+            earlier
+            for earlier in range(place)
+            if before is not None and calls[earlier].after == before
+        }
+        frontier += sorted(leading - older)
+        older |= leading
+    kept = tuple(call.push for place, call in enumerate(calls) if place not in older)
+    return kept[-PUSHES_KEPT:]
 
 
 def _newest_by_head(

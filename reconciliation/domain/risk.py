@@ -20,6 +20,7 @@ RULE_WEIGHTS: dict[str, int] = {
     "drift.delete_governed": 60,
     "drift.rewrite_other": 20,
     "drift.delete_other": 5,
+    "drift.delete_merged": 15,
     "drift.recreated": 55,
     "drift.high_risk_path": 80,
     "drift.paths_unknown": 50,

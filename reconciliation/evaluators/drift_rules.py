@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from governance.domain.policy import ExpectedRewrite, Policy, matches, matching
-from reconciliation.domain.coverage import approved_run
-from reconciliation.domain.facts import HeadFacts
+from reconciliation.domain.coverage import approved_run, covering_runs
+from reconciliation.domain.facts import HeadFacts, Push
 from reconciliation.domain.findings import Inputs, RuleHit
 from reconciliation.domain.risk import hit
+from reconciliation.evaluators.attribution import pushers_of, pushes_of
 from reconciliation.evaluators.drift_class import (
     CLASS_OF_RELATION,
     GUARDED,
@@ -33,19 +34,37 @@ def drift_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
 
 
 def is_planned_rewrite(facts: HeadFacts, drift_class: str, policy: Policy) -> bool:
-    """Return whether a policy planned this rewrite: this branch, this pusher, at this time."""
+    """Return whether a policy planned this rewrite: this branch, no other pusher, at this time."""
     return _window_of(facts, drift_class, policy) is not None
+
+
+def is_clean_up(facts: HeadFacts, drift_class: str) -> bool:
+    """Return whether a working branch was deleted after a pull request merged all that it held.
+
+    Its governed head is what was merged, and nothing had been pushed onto that before it went.
+    """
+    return (
+        drift_class == "deleted"
+        and facts.branch_class not in GUARDED
+        and facts.previous_head in {None, facts.governed_head}
+        and any(one.head_sha == facts.governed_head for one in facts.merged_from)
+    )
+
+
+def _merged_by(facts: HeadFacts) -> tuple[str, str]:
+    numbers = sorted(one.number for one in facts.merged_from if one.head_sha == facts.governed_head)
+    return ("pull_request", ", ".join(f"#{number}" for number in numbers))
 
 
 def _window_of(facts: HeadFacts, drift_class: str, policy: Policy) -> ExpectedRewrite | None:
     if kind_of_change(facts, drift_class) not in REWRITES:
         return None
-    moved = facts.head_changed_at
+    moved, pushers = facts.head_changed_at, set(pushers_of(pushes_of(facts)))
     fitting = (
         window
         for window in policy.head_drift.expected_rewrites
         if matches(window.branch, facts.place.branch)
-        and window.actor in {facts.pusher, "*"}
+        and (window.actor == "*" or pushers == {window.actor})
         and datetime.fromisoformat(window.starts_at)
         <= moved
         <= datetime.fromisoformat(window.ends_at)
@@ -67,7 +86,9 @@ def _class_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[Rule
     if level is None:
         return hits
     # A branch that was deleted and is back is no better than one that is gone.
-    if kind == "deleted" or drift_class == "recreated":
+    if is_clean_up(facts, drift_class) and level == "governed":
+        hits.append(hit("drift.delete_merged", policy, inputs=(_merged_by(facts),)))
+    elif kind == "deleted" or drift_class == "recreated":
         hits.append(hit(f"drift.delete_{level}", policy))
     if kind in REWRITES:
         window = _window_of(facts, drift_class, policy)
@@ -98,9 +119,9 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
         kind_of_change(facts, drift_class) == "fast_forward"
         and facts.branch_class == "default"
         and policy.changes.required_pr_flow
-        and not facts.merged_pull_requests
+        and (direct := _direct_pushes(facts))
     ):
-        hits.append(hit("drift.direct_push", policy))
+        hits.append(hit("drift.direct_push", policy, inputs=_told(facts, direct)))
     # On the default branch every change has a run of its own; elsewhere the run approved a head,
     # and a planned rewrite is known to take it away.
     may_approve = facts.branch_class not in GUARDED and facts.observed_head is not None
@@ -109,6 +130,30 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
         if run_id:
             hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run_id),)))
     return hits
+
+
+def _direct_pushes(facts: HeadFacts) -> list[Push]:
+    """Return the pushes that no pull request merged and no run recorded.
+
+    A merge on top excuses none below it.
+    """
+    merges = {
+        sha for one in facts.merged_pull_requests for sha in (one.merge_sha, one.head_sha) if sha
+    }
+    if not facts.pushes and merges:
+        return []
+    return [
+        push
+        for push in pushes_of(facts)
+        if push.after not in merges
+        and not covering_runs(facts.runs, base=push.before, head=push.after or "")
+    ]
+
+
+def _told(facts: HeadFacts, direct: list[Push]) -> Inputs:
+    if len(facts.pushes) < 2:
+        return ()
+    return (("pushes", ", ".join(f"{one.pusher or 'unknown'} {one.after}" for one in direct[-5:])),)
 
 
 def _plan_of(window: ExpectedRewrite | None) -> Inputs:

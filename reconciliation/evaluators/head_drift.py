@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from governance.domain.policy import Mode, Policy
 from reconciliation.domain.coverage import covering_runs
 from reconciliation.domain.facts import HeadFacts
-from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.findings import Decision, FindingDraft, Inputs, RuleHit
 from reconciliation.domain.risk import heard, is_alerting, severity_of
+from reconciliation.evaluators.attribution import held_by, pushers_of, pushes_of
 from reconciliation.evaluators.drift_class import (
     GUARDED,
     REWRITES,
@@ -17,10 +18,12 @@ from reconciliation.evaluators.drift_class import (
     kind_of_change,
     without_null_ids,
 )
-from reconciliation.evaluators.drift_rules import drift_hits, is_planned_rewrite
+from reconciliation.evaluators.drift_rules import drift_hits, is_clean_up, is_planned_rewrite
 from reconciliation.evaluators.lease_breaches import NO_RECORD_EXCUSES, lease_breaches
 from reconciliation.evaluators.wording import head_drift_wording
 from reconciliation.evaluators.work_in_flight import InFlight, in_flight
+
+CLEAN_UP_RULES = frozenset({"drift.delete_merged", "drift.delete_other"})
 
 
 def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Decision:
@@ -29,7 +32,8 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
     `in_sync`; `advance_snapshot` when run records cover every step from the governed head and no
     lease stands against it; `record_snapshot` for the first head of a branch that is not governed;
     `expected` for a planned rewrite, noted without an alert because a person has to accept the
-    head it led to: a plan names a branch, an actor and a time, but no commit;
+    head it led to: a plan names a branch, an actor and a time, but no commit; also for a working
+    branch that was deleted once a pull request had merged all of it;
     `settle` while a head that moved less than `settle_seconds` ago may still be on the move;
     `running` while a living run of the pusher may still record the change; `drift` with a finding
     otherwise. A rewrite or deletion of a default or protected branch is never left to settle.
@@ -56,6 +60,8 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
         return Decision("record_snapshot", drift_class, clean=True, advance_to=facts.observed_head)
     if is_planned_rewrite(facts, drift_class, policy) and rules <= {"drift.expected_rewrite"}:
         return _decide("expected", facts, drift_class, hits, policy, reason="planned rewrite")
+    if is_clean_up(facts, drift_class) and rules <= CLEAN_UP_RULES:
+        return _decide("expected", facts, drift_class, hits, policy, reason="merged, then deleted")
     settled_at = _settles_at(facts, drift_class, policy)
     if now < settled_at:
         return Decision("settle", drift_class, clean=False, defer_until=settled_at)
@@ -107,7 +113,7 @@ def _awaited_run(
 ) -> InFlight | None:
     """Return the running run that may still record the change, if anything may.
 
-    It must be of the pusher, as far as one is known: what others push while it runs is not its.
+    It must be of the pushers, as far as one is known: what others push while it runs is not its.
     """
     if not _may_be_recorded(facts, drift_class) or rules & NO_RECORD_EXCUSES:
         return None
@@ -115,10 +121,9 @@ def _awaited_run(
         lease.lease_id: {lease.user_id, lease.agent_id} - {""}
         for lease in sorted(facts.leases, key=lambda one: one.lease_id)
     }
+    pushers = set(pushers_of(pushes_of(facts)))
     its = (
-        run
-        for run in facts.runs
-        if facts.pusher in {"", run.actor} | holders.get(run.lease_id, set())
+        run for run in facts.runs if pushers <= {"", run.actor} | holders.get(run.lease_id, set())
     )
     return in_flight(its, policy)
 
@@ -133,15 +138,22 @@ def _decide(
     is_covered: bool = False,
     reason: str = "",
 ) -> Decision:
-    is_planned = decision == "expected"
+    is_expected = decision == "expected"
+    is_planned = is_expected and drift_class != "deleted"
     if not hits:
         return Decision(decision, drift_class, clean=True, reason=reason)
-    words = head_drift_wording(facts, drift_class, is_covered=is_covered, is_planned=is_planned)
+    words = head_drift_wording(
+        facts,
+        drift_class,
+        is_covered=is_covered,
+        is_planned=is_planned,
+        is_clean_up=is_clean_up(facts, drift_class),
+    )
     draft = FindingDraft(
         stable_class=drift_class,
         severity=severity_of(hits),
-        # Whoever planned it knows of it: however low a policy sets the bar, nobody is woken.
-        alerting=not is_planned and is_alerting(hits, policy, policy.head_drift.mode),
+        # Whoever did it meant it: however low a policy sets the bar, nobody is woken.
+        alerting=not is_expected and is_alerting(hits, policy, policy.head_drift.mode),
         rule_hits=hits,
         summary=words.summary,
         recommendation=words.recommendation,
@@ -154,6 +166,22 @@ def _decide(
             ("pusher", facts.pusher),
             ("committer", facts.committer),
             ("announced_by", facts.announced_by),
+            *_told_if_known(facts),
         ),
     )
     return Decision(decision, drift_class, clean=False, findings=(draft,), reason=reason)
+
+
+def _told_if_known(facts: HeadFacts) -> Inputs:
+    """Return who else pushed, who held the branch then, and what a deletion takes with it."""
+    pushers = pushers_of(pushes_of(facts))
+    told = {
+        "pushers": ", ".join(name or "unknown" for name in pushers) if len(pushers) > 1 else "",
+        "lease_holder": held_by(facts),
+        "open_onto": (
+            ", ".join(f"#{number}" for number in sorted(one.number for one in facts.open_onto))
+            if facts.observed_head is None
+            else ""
+        ),
+    }
+    return tuple((name, text) for name, text in told.items() if text)

@@ -12,6 +12,7 @@ from governance.domain.policy import Policy
 from reconciliation.domain.facts import HeadFacts, LeaseFact, RunFact
 from reconciliation.domain.findings import RuleHit
 from reconciliation.domain.risk import hit
+from reconciliation.evaluators.attribution import pushers_of, pushes_under, stood_together
 
 NO_RECORD_EXCUSES = frozenset({"drift.not_lease_holder", "drift.two_leases", "drift.direct_push"})
 """What a run record that may still come cannot put right, so that nothing waits for one."""
@@ -20,26 +21,28 @@ NO_RECORD_EXCUSES = frozenset({"drift.not_lease_holder", "drift.two_leases", "dr
 def lease_breaches(
     facts: HeadFacts, policy: Policy, *, covering: Sequence[str] = ()
 ) -> list[RuleHit]:
-    """Return the hits of leases that covered the branch when its head moved.
+    """Return the hits of leases that covered the branch at any push that led to its head.
 
     `covering` are the ids of the runs that cover the change. A pusher nobody named may be the
-    holder or not: under a lease that is never silently fine.
+    holder or not: under a lease that is never silently fine. Neither is a stranger's push that the
+    holder pushed over.
     """
     hits = _collisions(facts, policy)
     runs = [run for run in facts.runs if run.run_id in set(covering)]
     for lease in sorted(facts.leases, key=lambda one: one.lease_id):
-        if not _is_by_holder(lease, facts, runs):
+        if not _is_recorded_by_holder(lease, runs):
             hits += _breach_of(lease, facts, policy)
     return hits
 
 
 def _collisions(facts: HeadFacts, policy: Policy) -> list[RuleHit]:
-    claims = {lease.lease_id: _claim_of(lease, facts.place.branch) for lease in facts.leases}
+    leases = sorted(facts.leases, key=lambda one: one.lease_id)
     colliding = {
         name
-        for one, other in combinations(sorted(claims), 2)
-        if overlaps(claims[one], claims[other])
-        for name in (one, other)
+        for one, other in combinations(leases, 2)
+        if stood_together(one, other)
+        and overlaps(_claim_of(one, facts.place.branch), _claim_of(other, facts.place.branch))
+        for name in (one.lease_id, other.lease_id)
     }
     if not colliding:
         return []
@@ -53,18 +56,23 @@ def _claim_of(lease: LeaseFact, branch: str) -> LeaseClaim:
     return LeaseClaim(lease.scope, branch, lease.paths)
 
 
-def _is_by_holder(lease: LeaseFact, facts: HeadFacts, runs: Sequence[RunFact]) -> bool:
-    """Return whether the pusher holds the lease, or every run that covers the change was its."""
-    holders = {lease.user_id, lease.agent_id} - {""}
-    if facts.pusher in holders:
-        return True
+def _holders(lease: LeaseFact) -> set[str]:
+    return {lease.user_id, lease.agent_id} - {""}
+
+
+def _is_recorded_by_holder(lease: LeaseFact, runs: Sequence[RunFact]) -> bool:
+    """Return whether every run that covers the change, and there is one, was the holder's."""
     return bool(runs) and all(
-        run.lease_id == lease.lease_id or run.run_id == lease.run_id or run.actor in holders
+        run.lease_id == lease.lease_id or run.run_id == lease.run_id or run.actor in _holders(lease)
         for run in runs
     )
 
 
 def _breach_of(lease: LeaseFact, facts: HeadFacts, policy: Policy) -> list[RuleHit]:
+    pushers = pushers_of(pushes_under(lease, facts))
+    strangers = [name for name in pushers if name not in _holders(lease)]
+    if not strangers:
+        return []
     about = [("holder", lease.user_id), ("lease", lease.lease_id)]
     if lease.scope == PATH_PREFIX:
         inside = _paths_inside(lease, facts)
@@ -73,9 +81,13 @@ def _breach_of(lease: LeaseFact, facts: HeadFacts, policy: Policy) -> list[RuleH
         if not inside:
             return []
         about.append(("paths", inside))
-    if not facts.pusher:
-        return [hit("drift.pusher_unknown_under_lease", policy, inputs=tuple(about))]
-    inputs = (("pusher", facts.pusher), *about)
+    named = [name for name in strangers if name]
+    # Of several pushes nobody can tell which touched the paths: it may have been the holder's.
+    is_holders_too = lease.scope == PATH_PREFIX and len(strangers) < len(pushers)
+    if not named or is_holders_too:
+        among = (("among", ", ".join(named)),) if named else ()
+        return [hit("drift.pusher_unknown_under_lease", policy, inputs=(*among, *about))]
+    inputs = (("pusher", ", ".join(named)), *about)
     return [hit("drift.not_lease_holder", policy, inputs=inputs)]
 
 

@@ -21,11 +21,18 @@ def short(sha: str | None) -> str:
 
 
 def head_drift_wording(
-    facts: HeadFacts, drift_class: str, *, is_covered: bool = False, is_planned: bool = False
+    facts: HeadFacts,
+    drift_class: str,
+    *,
+    is_covered: bool = False,
+    is_planned: bool = False,
+    is_clean_up: bool = False,
 ) -> Wording:
     """Return the wording of a drift class; `is_covered` when run records do cover the change."""
     if is_covered:
         return _covered_wording(facts)
+    if is_clean_up:
+        return _clean_up_wording(facts)
     words = _wording_of_class(facts, drift_class)
     if is_planned:
         return Wording(
@@ -44,6 +51,16 @@ def _covered_wording(facts: HeadFacts) -> Wording:
         f"{facts.place.branch} moved from {short(facts.governed_head)} to"
         f" {short(facts.observed_head)} as run records say, but a lease stood against it.",
         "Ask the holder of the lease, then accept this head or restore the governed one.",
+    )
+
+
+def _clean_up_wording(facts: HeadFacts) -> Wording:
+    branch, governed = facts.place.branch, facts.governed_head
+    return Wording(
+        f"{branch} was deleted after a pull request had merged its governed snapshot"
+        f" {short(governed)}.",
+        "Nothing is lost: accept the deletion with a reason, or restore the branch.",
+        _command("push", "origin", f"{governed}:refs/heads/{branch}"),
     )
 
 

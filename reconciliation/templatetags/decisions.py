@@ -18,6 +18,7 @@ RULE_WORDS = {
     "drift.delete_governed": "A governed branch was deleted",
     "drift.rewrite_other": "History of an ordinary branch was replaced",
     "drift.delete_other": "An ordinary branch was deleted",
+    "drift.delete_merged": "A governed branch was deleted after a pull request had merged it",
     "drift.recreated": "The branch was deleted and is back",
     "drift.high_risk_path": "The change touches paths marked as high risk",
     "drift.paths_unknown": "The changed paths could not be read, so high risk is not ruled out",

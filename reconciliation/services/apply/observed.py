@@ -10,6 +10,7 @@ from audit.setwise import in_set, rows_source
 from governance.domain.policy import branch_class_of
 from governance.selectors.branch_facts import branches_by_key
 from governance.services.observations import (
+    LateAnnouncement,
     ObservedMove,
     Reading,
     record_late_announcements,
@@ -23,6 +24,7 @@ from reconciliation.models import Finding, RepositoryWatch, TaskKind, WebhookDel
 from reconciliation.services.apply.default_branches import apply_default_branches
 from reconciliation.services.apply.deletions import apply_deletion, apply_returns
 from reconciliation.services.apply.host_events import apply_host_events
+from reconciliation.services.apply.pushes import StoredPushes, gather_pushes
 from reconciliation.services.apply.values import Effects, Worked
 from reconciliation.services.dead_letters import requeue_recovered
 from reconciliation.services.observe.values import Seen
@@ -57,9 +59,10 @@ def _apply_readings(
 ) -> None:
     for one, sight in read:
         apply_host_events(one, sight, effects, now=now)
+    pushes = gather_pushes(read, now=now)
     moved = record_moves(
         [
-            _observed_move(one, move, policies)
+            _observed_move(one, move, policies, pushes)
             for one, _ in read
             for move in one.gathered.facts.moves
         ],
@@ -78,7 +81,13 @@ def _apply_readings(
     apply_default_branches(read, policies, effects, now=now)
     attributed = record_late_announcements(
         [
-            (one.task.repository_id, call.branch, call.pusher, call.after)
+            LateAnnouncement(
+                repository_id=one.task.repository_id,
+                branch=call.branch,
+                head=call.after,
+                pusher=call.pusher,
+                pushes=pushes[one.task.repository_id, call.branch],
+            )
             for one, _ in read
             for call in one.gathered.facts.late_announcements
         ]
@@ -120,7 +129,9 @@ def _plan_checks(
             effects.follow_up(task, branch=branch, task_kind=kind, about=subject, run_after=now)
 
 
-def _observed_move(one: Worked, move: HeadMove, policies: PolicyResolver) -> ObservedMove:
+def _observed_move(
+    one: Worked, move: HeadMove, policies: PolicyResolver, pushes: StoredPushes
+) -> ObservedMove:
     policy = policies.for_branch(one.task.repository_id, move.branch)
     default_branch = one.gathered.facts.default_branch
     return ObservedMove(
@@ -130,6 +141,7 @@ def _observed_move(one: Worked, move: HeadMove, policies: PolicyResolver) -> Obs
         head=move.after,
         announced_by=move.announced_by,
         pusher=move.pusher[:200],
+        pushes=pushes[one.task.repository_id, move.branch],
     )
 
 

@@ -10,15 +10,13 @@ from reconciliation.domain.retry import ErrorClass
 from reconciliation.models import TaskKind
 from reconciliation.remotes.base import Remote
 from reconciliation.services.observe.alerts import observe_alerts
-from reconciliation.services.observe.branches import (
-    observe_head_drift,
-    observe_missing_run,
-    observe_stale_branch,
-)
+from reconciliation.services.observe.head_drift import observe_head_drift
 from reconciliation.services.observe.heads import observe_refs
 from reconciliation.services.observe.leases import observe_leases
+from reconciliation.services.observe.missing import observe_missing_run
 from reconciliation.services.observe.patience import PatientRemote
 from reconciliation.services.observe.remote import configured_remote
+from reconciliation.services.observe.stale import observe_stale_branch
 from reconciliation.services.observe.values import Batch, Gathered, Outdated, Seen, Trouble
 from reconciliation.services.queue import ClaimedTask
 

@@ -14,6 +14,7 @@ from reconciliation.domain.observation import (
     KnownHead,
     ObservationFacts,
     late_announcements,
+    late_pushes,
     moves_between,
 )
 from reconciliation.models import Origin, WebhookDelivery
@@ -116,6 +117,7 @@ def _facts(
     applied: Sequence[AppliedDelivery],
 ) -> ObservationFacts:
     announced = _announced(applied)
+    late = late_announcements(known, answer.heads, announced=announced)
     by_hand = task.origin in {Origin.MANUAL, Origin.API}
     return ObservationFacts(
         place=Place(task.tenant, task.workspace, task.repo, ""),
@@ -132,7 +134,8 @@ def _facts(
             announced=announced,
             unannounced_are="manual" if by_hand else "sweep",
         ),
-        late_announcements=late_announcements(known, answer.heads, announced=announced),
+        late_announcements=late,
+        late_pushes=late_pushes(late, announced=announced),
     )
 
 

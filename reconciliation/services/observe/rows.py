@@ -27,6 +27,8 @@ def lease_fact(row: Lease) -> LeaseFact:
         agent_id=row.agent_id,
         run_id=row.run_id,
         expires_at=row.expires_at,
+        acquired_at=row.acquired_at,
+        ended_at=row.ended_at,
     )
 
 

@@ -1,6 +1,7 @@
 """What moved between two readings, who announced it, and what was announced late."""
 
 from datetime import datetime
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -8,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciliation.domain.facts import Push
 from reconciliation.domain.observation import (
     AnnouncedMove,
     HeadMove,
     KnownHead,
     late_announcements,
+    late_pushes,
+    merged_pushes,
     moves_between,
 )
-from tests.unit.evaluators.facts import NOON, A, B, C, seconds
+from tests.unit.evaluators.facts import NOON, A, B, C, D, seconds
 from tests.unit.evaluators.strategies import BRANCHES, HEADS, NAMES, SHAS
 
 
@@ -153,3 +157,105 @@ def test_a_late_deletion() -> None:
     late = call("x", None, "bob")
 
     assert late_announcements({"x": known(None, 2)}, {}, announced=[late]) == (late,)
+
+
+# --- every push, not the last one only ------------------------------------------------------------
+
+
+def step(
+    before: str | None, after: str | None, pusher: str, *, at: int, branch: str = "x"
+) -> AnnouncedMove:
+    return AnnouncedMove(branch, before, after, pusher, NOON + seconds(at))
+
+
+@pytest.mark.parametrize(
+    ("head_before", "head_now", "calls", "pushers"),
+    [
+        (A, C, (step(A, B, "bob", at=1), step(B, C, "carol", at=2)), ["bob", "carol"]),
+        # In whatever order they came.
+        (A, C, (step(B, C, "carol", at=1), step(A, B, "bob", at=2)), ["carol", "bob"]),
+        # One that led to the head that was known already is no part of the move.
+        (B, C, (step(A, B, "bob", at=1), step(B, C, "carol", at=2)), ["carol"]),
+        (B, C, (step(B, C, "carol", at=1), step(A, B, "bob", at=2)), ["carol"]),
+        (
+            C,
+            D,
+            (step(A, B, "ann", at=1), step(B, C, "bob", at=2), step(C, D, "carol", at=3)),
+            ["carol"],
+        ),
+        # There and back again, then onward: what was taken back is no part of it either.
+        (
+            A,
+            C,
+            (step(A, B, "bob", at=1), step(B, A, "bob", at=2), step(A, C, "carol", at=3)),
+            ["carol"],
+        ),
+        (
+            A,
+            B,
+            (step(A, B, "ann", at=1), step(B, A, "bob", at=2), step(A, B, "carol", at=3)),
+            ["carol"],
+        ),
+        # Gone and back.
+        (A, B, (step(A, None, "bob", at=1), step(None, B, "carol", at=2)), ["bob", "carol"]),
+        (None, B, (step(A, None, "bob", at=1), step(None, B, "carol", at=2)), ["carol"]),
+        # A host that does not say what was before.
+        (A, C, (step(None, B, "bob", at=1), step(None, C, "carol", at=2)), ["bob", "carol"]),
+        (A, B, (), []),
+        (A, B, (step(A, B, "bob", at=1, branch="y"),), []),
+    ],
+)
+def test_a_move_names_every_push_that_led_there(
+    head_before: str | None,
+    head_now: str | None,
+    calls: tuple[AnnouncedMove, ...],
+    pushers: list[str],
+) -> None:
+    after = {} if head_now is None else {"x": head_now}
+
+    (move,) = (one for one in moves({"x": known(head_before)}, after, *calls) if one.branch == "x")
+
+    assert [push.pusher for push in move.pushes] == pushers
+
+
+def test_of_very_many_pushes_the_newest_fifty_are_named() -> None:
+    chain = [f"{number:040x}" for number in range(61)]
+    calls = [
+        step(one, other, f"u{place}", at=place)
+        for place, (one, other) in enumerate(pairwise(chain))
+    ]
+
+    (move,) = moves({"x": known(chain[0])}, {"x": chain[-1]}, *calls)
+
+    assert [push.pusher for push in move.pushes] == [f"u{place}" for place in range(10, 60)]
+
+
+def test_with_a_late_announcement_come_the_pushes_below_it() -> None:
+    calls = [
+        step(A, B, "bob", at=1),
+        step(B, C, "carol", at=2),
+        step(A, B, "dan", at=3, branch="y"),
+    ]
+    late = late_announcements({"x": known(C, 1)}, {"x": C}, announced=calls)
+
+    assert [one.pusher for one in late] == ["carol"]
+    assert [one.pusher for one in late_pushes(late, announced=calls)] == ["bob", "carol"]
+
+
+UNNAMED = Push("", A, C, NOON)
+
+
+def test_the_push_that_nobody_had_announced_is_replaced_by_its_announcements() -> None:
+    late = [step(A, B, "bob", at=60).push, step(B, C, "carol", at=61).push]
+
+    found = merged_pushes([UNNAMED], late, seen_at=NOON)
+
+    # What was told of a minute later was done by the time it was seen.
+    assert found == (Push("bob", A, B, NOON), Push("carol", B, C, NOON))
+    assert merged_pushes(found, late, seen_at=NOON) == found
+
+
+def test_pushes_add_up_and_one_of_nobody_knows_whom_stays_until_it_is_told() -> None:
+    later_one = Push("dan", C, D, NOON + seconds(5))
+
+    assert merged_pushes([UNNAMED], [later_one], seen_at=NOON + seconds(9)) == (UNNAMED, later_one)

@@ -20,6 +20,7 @@ from reconciliation.domain.facts import (
     MissingRunFacts,
     Place,
     PullRequestFact,
+    Push,
     RunFact,
     StaleFacts,
 )
@@ -81,6 +82,11 @@ def lease(lease_id: str = "lease-1", **values: Any) -> LeaseFact:
         "expires_at": NOON + seconds(600),
     }
     return LeaseFact(lease_id=lease_id, **(known | values))
+
+
+def push(pusher: str, before: str | None, after: str | None, *, ago: float = 3600) -> Push:
+    """Return a push that was announced so many seconds before NOON."""
+    return Push(pusher, before, after, NOON - seconds(ago))
 
 
 def request(number: int = 7, **values: Any) -> PullRequestFact:

@@ -19,6 +19,7 @@ from reconciliation.domain.facts import (
     MissingRunFacts,
     Place,
     PullRequestFact,
+    Push,
     RunFact,
     StaleFacts,
 )
@@ -80,7 +81,10 @@ LEASES = st.builds(
     agent_id=NAMES,
     run_id=IDS,
     expires_at=MOMENTS,
+    acquired_at=st.none() | MOMENTS,
+    ended_at=st.none() | MOMENTS,
 )
+PUSHES = st.builds(Push, pusher=NAMES, before=HEADS, after=HEADS, at=MOMENTS)
 REQUESTS = st.builds(
     PullRequestFact,
     number=st.integers(1, 9),
@@ -124,6 +128,10 @@ def head_drift_facts() -> st.SearchStrategy[HeadFacts]:
         leases=named(LEASES, "lease_id"),
         merged_pull_requests=named(REQUESTS, "number"),
         open_pull_requests=named(REQUESTS, "number"),
+        previous_head=HEADS,
+        pushes=tuples(PUSHES),
+        merged_from=named(REQUESTS, "number"),
+        open_onto=named(REQUESTS, "number"),
     )
 
 
@@ -241,6 +249,7 @@ def observation_facts() -> st.SearchStrategy[ObservationFacts]:
         announced_by=st.sampled_from(["webhook", "sweep", "manual"]),
         pusher=NAMES,
         announced_at=st.none() | MOMENTS,
+        pushes=tuples(PUSHES),
     )
     calls = st.builds(
         AnnouncedMove,
@@ -259,6 +268,7 @@ def observation_facts() -> st.SearchStrategy[ObservationFacts]:
         previous_digest=TEXT,
         moves=named(moves, "branch"),
         late_announcements=named(calls, "branch"),
+        late_pushes=tuples(calls),
     )
 
 

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,69 @@ def test_an_ordinary_branch_that_is_back_is_for_review() -> None:
 @pytest.mark.parametrize("nothing", NULL_IDS)
 def test_a_null_head_is_a_deletion_and_is_shown_as_nothing(nothing: str) -> None:
     assert decide(head_facts(observed_head=nothing)) == decide(head_facts(observed_head=None))
+
+
+# --- a clean-up after a merge ---------------------------------------------------------------------
+
+CLEANED_UP = head_facts(
+    "",
+    branch_class="governed",
+    observed_head=None,
+    previous_head=A,
+    merged_from=(request(state="merged", head_sha=A),),
+)
+
+
+@pytest.mark.parametrize(
+    ("branch_class", "rule", "severity"),
+    [("governed", "drift.delete_merged", LOW), ("other", "drift.delete_other", INFO)],
+)
+def test_a_working_branch_that_was_deleted_once_it_was_merged_is_expected(
+    branch_class: str, rule: str, severity: str
+) -> None:
+    decision = decide(replace(CLEANED_UP, branch_class=branch_class))
+
+    (finding,) = decision.findings
+    assert (decision.decision, decision.reason) == ("expected", "merged, then deleted")
+    assert (rules_of(finding), finding.severity, finding.alerting) == ([rule], severity, False)
+    assert finding.stable_class == "deleted"
+    assert finding.recommendation.startswith("Nothing is lost")
+    assert finding.command == f"git push origin {A}:refs/heads/topic"
+
+
+def test_it_is_expected_at_once_and_says_which_pull_request_merged_it() -> None:
+    decision = decide(replace(CLEANED_UP, head_changed_at=NOON))
+
+    assert decision.decision == "expected"
+    assert decision.findings[0].rule_hits[0].inputs == (("pull_request", "#7"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"merged_from": ()}, "drift.delete_governed"),
+        # Something was pushed after the head that governance knows, or something else was merged.
+        ({"previous_head": B}, "drift.delete_governed"),
+        ({"merged_from": (request(state="merged", head_sha=B),)}, "drift.delete_governed"),
+        ({"branch_class": "default"}, "drift.delete_protected"),
+        ({"branch_class": "protected"}, "drift.delete_protected"),
+        ({"leases": (lease(),)}, "drift.not_lease_holder"),
+        # It is back: what it came back as is another question.
+        ({"observed_head": B, "was_gone": True, "relation": "ancestor"}, "drift.delete_governed"),
+    ],
+)
+def test_a_merge_excuses_no_other_deletion(change: dict[str, Any], rule: str) -> None:
+    finding = finding_of(replace(CLEANED_UP, **change))
+
+    assert rule in rules_of(finding)
+
+
+def test_a_deletion_names_the_pull_requests_that_go_with_the_branch() -> None:
+    stacked = (request(9, base_branch="topic"), request(8, base_branch="topic"))
+
+    finding = finding_of(head_facts("", observed_head=None, open_onto=stacked))
+
+    assert ("open_onto", "#8, #9") in finding.actual
 
 
 # --- what cannot be told --------------------------------------------------------------------------

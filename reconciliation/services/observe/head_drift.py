@@ -1,0 +1,187 @@
+"""Observes heads that moved: ancestry, changed paths, who pushed, and which leases stood then."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from governance.domain.policy import Policy
+from governance.selectors.branch_facts import (
+    BranchKey,
+    BranchRow,
+    RepositoryRow,
+    pull_requests_by_branch,
+    runs_by_branch,
+)
+from governance.selectors.lease_facts import Span, leases_during
+from governance.selectors.visible import Lease, PullRequest, RunRecord
+from governance.services.policies import PolicyResolver
+from reconciliation.domain.codec import decode
+from reconciliation.domain.facts import ChangedPaths, HeadFacts, PullRequestFact, Push
+from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.services.observe.ancestry import Ancestry, ancestry_of
+from reconciliation.services.observe.heads import read_heads
+from reconciliation.services.observe.known import (
+    Repositories,
+    by_repository,
+    class_of,
+    known_branches,
+    place_of,
+)
+from reconciliation.services.observe.remote import target_of, trouble_of
+from reconciliation.services.observe.rows import lease_fact, pull_request_fact, run_fact
+from reconciliation.services.observe.values import Batch, Gathered, Outdated
+from reconciliation.services.queue import ClaimedTask
+
+FRESH = timedelta(minutes=2)
+"""Heads read longer ago than this are read again before a decision about one of them."""
+
+
+def observe_head_drift(
+    tasks: Sequence[ClaimedTask],
+    repositories: Repositories,
+    policies: PolicyResolver,
+    *,
+    remote: Remote,
+    now: datetime,
+) -> Batch:
+    """Gather head facts; ancestry and changed paths are read only for heads that differ."""
+    batch, keys, rows = known_branches(tasks)
+    batch, keys = _only_fresh(batch, keys, rows, repositories, remote=remote, now=now)
+    runs = runs_by_branch(keys)
+    requests = pull_requests_by_branch(keys)
+    pushes = {key: _pushes(rows[key]) for key in keys}
+    leases = leases_during({key: _span(rows[key], pushes[key], now=now) for key in keys})
+    policy_of = {key: policies.for_branch(*key) for key in keys}
+    for repository_id, tasks_there in by_repository(keys).items():
+        repository = repositories[repository_id]
+        pairs = {
+            key[1]: (row.governed_head, row.observed_head)
+            for key in tasks_there
+            if (row := rows[key]).governed_head
+            and row.observed_head
+            and row.governed_head != row.observed_head
+        }
+        with_paths = {
+            name
+            for name in pairs
+            if policy_of[repository_id, name].changes.high_risk_paths
+            or any(lease.scope == "path-prefix" for lease in leases.get((repository_id, name), []))
+        }
+        try:
+            ancestry = ancestry_of(remote, target_of(repository), pairs, with_paths=with_paths)
+        except RemoteError as error:
+            batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
+            continue
+        for key, task in tasks_there.items():
+            policy = policy_of[key]
+            facts = _head_facts(
+                task,
+                rows[key],
+                repository,
+                policy,
+                ancestry.get(key[1], Ancestry()),
+                pushes=pushes[key],
+                runs=runs.get(key, []),
+                leases=leases.get(key, []),
+                requests=requests.get(key, []),
+            )
+            batch.gathered.append(Gathered(task, facts, policy))
+    return batch
+
+
+def _only_fresh(
+    batch: Batch,
+    keys: dict[BranchKey, ClaimedTask],
+    rows: Mapping[BranchKey, BranchRow],
+    repositories: Repositories,
+    *,
+    remote: Remote,
+    now: datetime,
+) -> tuple[Batch, dict[BranchKey, ClaimedTask]]:
+    old = [
+        pk
+        for pk in sorted({pk for pk, _ in keys})
+        if (seen := repositories[pk].observed_at) is None or now - seen > FRESH
+    ]
+    answers = dict(
+        zip(
+            old,
+            read_heads([target_of(repositories[pk]) for pk in old], remote) if old else [],
+            strict=True,
+        )
+    )
+    fresh: dict[BranchKey, ClaimedTask] = {}
+    for key, task in keys.items():
+        answer = answers.get(key[0])
+        if isinstance(answer, RemoteError):
+            batch.troubles.append(trouble_of(task, answer))
+        elif answer is not None and answer.heads.get(key[1]) != rows[key].observed_head:
+            batch.outdated.append(Outdated(task, answer.heads.get(key[1])))
+        else:
+            fresh[key] = task
+    return batch, fresh
+
+
+def _head_facts(
+    task: ClaimedTask,
+    row: BranchRow,
+    repository: RepositoryRow,
+    policy: Policy,
+    ancestry: Ancestry,
+    *,
+    pushes: tuple[Push, ...],
+    runs: Sequence[RunRecord],
+    leases: Sequence[Lease],
+    requests: Sequence[PullRequest],
+) -> HeadFacts:
+    known = [pull_request_fact(one) for one in requests]
+    onto = [one for one in known if one.base_branch == task.branch]
+    from_it = [one for one in known if one.head_branch == task.branch and not one.from_fork]
+    heads = {row.observed_head, *(push.after for push in pushes)} - {None}
+    return HeadFacts(
+        place=place_of(task),
+        branch_class=class_of(task.branch, repository, policy),
+        governed_head=row.governed_head,
+        observed_head=row.observed_head,
+        head_changed_at=row.observed_at or row.first_seen_at,
+        was_gone=row.gone_at is not None,
+        announced_by=row.announced_by,
+        pusher=row.pusher,
+        relation=ancestry.relation,
+        relation_reason=ancestry.reason,
+        ahead=ancestry.ahead,
+        behind=ancestry.behind,
+        changed=ChangedPaths(ancestry.paths_known, ancestry.paths, ancestry.paths_truncated),
+        committer=ancestry.committer,
+        runs=tuple(run_fact(one) for one in runs),
+        leases=tuple(lease_fact(one) for one in leases),
+        merged_pull_requests=tuple(
+            one
+            for one in onto
+            if one.state == "merged" and not heads.isdisjoint({one.merge_sha, one.head_sha})
+        ),
+        open_pull_requests=tuple(one for one in from_it if one.state == "open"),
+        previous_head=row.previous_head,
+        pushes=pushes,
+        merged_from=_merged_away(row, from_it),
+        open_onto=(() if row.observed_head else tuple(one for one in onto if one.state == "open")),
+    )
+
+
+def _merged_away(row: BranchRow, from_it: Sequence[PullRequestFact]) -> tuple[PullRequestFact, ...]:
+    """Return the pull requests that merged what a branch that is gone held, or was to hold."""
+    if row.observed_head:
+        return ()
+    held = {row.governed_head, row.previous_head} - {None}
+    return tuple(one for one in from_it if one.state == "merged" and one.head_sha in held)
+
+
+def _pushes(row: BranchRow) -> tuple[Push, ...]:
+    if row.governed_head == row.observed_head:
+        return ()
+    return tuple(decode(Push, push) for push in row.pushes)
+
+
+def _span(row: BranchRow, pushes: Sequence[Push], *, now: datetime) -> Span:
+    """Return from when to when leases matter: from the first push to when the head was seen."""
+    seen_at = row.observed_at or now
+    return (min([seen_at, *(push.at for push in pushes)]), seen_at)

@@ -1,0 +1,89 @@
+"""Observes branches that may be stale: activity, merges, and everything that speaks for them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from governance.selectors.branch_facts import (
+    branches_by_key,
+    pull_requests_by_branch,
+    runs_by_branch,
+)
+from governance.selectors.lease_facts import leases_by_branch
+from governance.services.policies import PolicyResolver
+from reconciliation.domain.facts import StaleFacts
+from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.services.observe.ancestry import Standing, standing_of
+from reconciliation.services.observe.known import (
+    Repositories,
+    by_repository,
+    class_of,
+    known_branches,
+    place_of,
+)
+from reconciliation.services.observe.remote import target_of, trouble_of
+from reconciliation.services.observe.rows import lease_fact, pull_request_fact, run_fact
+from reconciliation.services.observe.values import Batch, Gathered
+from reconciliation.services.queue import ClaimedTask
+
+
+def observe_stale_branch(
+    tasks: Sequence[ClaimedTask],
+    repositories: Repositories,
+    policies: PolicyResolver,
+    *,
+    remote: Remote,
+    now: datetime,
+) -> Batch:
+    """Gather a branch's activity, how it stands to the default branch, and what keeps it."""
+    batch, keys, rows = known_branches(tasks)
+    runs, leases = runs_by_branch(keys), leases_by_branch(keys, now=now)
+    requests = pull_requests_by_branch(keys)
+    defaults = branches_by_key((pk, repositories[pk].default_branch) for pk, _ in keys)
+    for repository_id, tasks_there in by_repository(keys).items():
+        repository = repositories[repository_id]
+        default = defaults.get((repository_id, repository.default_branch))
+        heads = {key[1]: head for key in tasks_there if (head := rows[key].observed_head)}
+        try:
+            standings = standing_of(
+                remote,
+                target_of(repository),
+                heads,
+                default_branch=repository.default_branch,
+                default_head=default.observed_head if default else None,
+                idle={
+                    key[1]
+                    for key in tasks_there
+                    if (active_at := rows[key].last_activity_at) is not None
+                    and now - active_at
+                    >= timedelta(days=policies.for_branch(*key).stale_branch.idle_days)
+                },
+            )
+        except RemoteError as error:
+            batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
+            continue
+        for key, task in tasks_there.items():
+            policy = policies.for_branch(*key)
+            row = rows[key]
+            known = [pull_request_fact(one) for one in requests.get(key, [])]
+            from_it = tuple(one for one in known if one.head_branch == key[1] and not one.from_fork)
+            standing = standings.get(key[1], Standing())
+            is_merged = any(
+                one.state == "merged" and one.head_sha == row.observed_head for one in from_it
+            )
+            facts = StaleFacts(
+                place=place_of(task),
+                branch_class=class_of(key[1], repository, policy),
+                default_branch=repository.default_branch,
+                observed_head=row.observed_head,
+                last_activity_at=row.last_activity_at,
+                merged_by="pull_request" if is_merged else standing.merged_by,
+                behind_default=standing.behind,
+                pull_requests_from=from_it,
+                pull_requests_onto=tuple(one for one in known if one.base_branch == key[1]),
+                leases=tuple(lease_fact(one) for one in leases.get(key, [])),
+                running_runs=tuple(
+                    run_fact(one) for one in runs.get(key, []) if one.status == "running"
+                ),
+            )
+            batch.gathered.append(Gathered(task, facts, policy))
+    return batch
