@@ -13,6 +13,7 @@ from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
 from reconciliation.models import Finding, FindingState, WebhookSecret, WebhookSource
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.matching import Secret
+from reconciliation.webhooks.standard_webhooks import key_of
 
 CACHE_SECONDS = 5
 SOURCE_CHECK = "webhook_source"
@@ -126,10 +127,11 @@ def create_source(
     """Create a source with its first secret; token and secret are unguessable and made outside.
 
     Raises:
-        ValueError: an empty secret, which would verify nothing, or a short token.
+        ValueError: a secret that would verify nothing, or a short token.
     """
-    if not secret.strip() or len(token) < 24:
-        raise ValueError("a source needs a secret and a token of at least 24 characters")
+    _refuse_useless(secret)
+    if len(token) < 24:
+        raise ValueError("a source needs a token of at least 24 characters")
     row = WebhookSource.objects.create(
         tenant_id=tenant_id,
         repository_id=repository_id,
@@ -156,11 +158,10 @@ def rotate_secret(
     """Add a new secret; the older ones stay live for `overlap`, so that no delivery is refused.
 
     Raises:
-        ValueError: an empty secret, or a negative overlap.
+        ValueError: a secret that would verify nothing, or a negative overlap.
         SourceRevoked: nothing was changed.
     """
-    if not secret.strip():
-        raise ValueError("a secret cannot be empty: it would verify nothing")
+    _refuse_useless(secret)
     if overlap < timedelta(0):
         raise ValueError("an overlap cannot be negative: 0 ends the older secrets at once")
     if source.revoked_at is not None:
@@ -184,6 +185,13 @@ def revoke_source(
         return
     _record(source, source.tenant.slug, "webhook_source.revoke", actor, correlation_id, now)
     forget_cached_sources()
+
+
+def _refuse_useless(secret: str) -> None:
+    if not secret.strip():
+        raise ValueError("a secret cannot be empty: it would verify nothing")
+    if not key_of(Secret("", secret)):
+        raise ValueError("a secret that begins with whsec_ must go on in base64")
 
 
 def _record(

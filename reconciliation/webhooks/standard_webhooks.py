@@ -40,6 +40,16 @@ def is_signing_secret(secret: Secret) -> bool:
     return secret.value.startswith(_PREFIX)
 
 
+def key_of(secret: Secret) -> bytes:
+    """Return the key that a secret stands for; b"" for a broken `whsec_`, which proves nothing."""
+    if not is_signing_secret(secret):
+        return secret.value.encode()
+    try:
+        return base64.b64decode(secret.value.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
 def verify_standard_webhook(
     headers: Headers, body: bytes, secrets: Sequence[Secret], *, now_unix: int
 ) -> Verdict:
@@ -85,17 +95,8 @@ def _signatures(headers: Headers) -> list[str]:
 
 
 def _is_signed(secret: Secret, signed: bytes, digests: Sequence[bytes]) -> bool:
-    key = _key(secret)
+    key = key_of(secret)
     if not key:
         return False
     wanted = hmac_sha256(key, signed)
     return any([same_bytes(digest, wanted) for digest in digests])  # noqa: C419 - try them all
-
-
-def _key(secret: Secret) -> bytes:
-    if not is_signing_secret(secret):
-        return secret.value.encode()
-    try:
-        return base64.b64decode(secret.value.removeprefix(_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        return b""

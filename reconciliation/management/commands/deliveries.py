@@ -37,6 +37,7 @@ from reconciliation.services.delivery_replay import (
 )
 
 _LISTED = 50
+_LARGEST_ID = 2**63 - 1
 _COLUMNS = (
     "id",
     "received_at",
@@ -64,10 +65,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("act", choices=("list", "show", "replay"))
-        parser.add_argument("delivery_ids", nargs="*", type=int, metavar="DELIVERY")
+        parser.add_argument("delivery_ids", nargs="*", type=_row_id, metavar="DELIVERY")
         parser.add_argument("--repository", default="", help="tenant/repo")
         parser.add_argument("--tenant", default="")
-        parser.add_argument("--source", type=int, help="a webhook source's id")
+        parser.add_argument("--source", type=_row_id, help="a webhook source's id")
         parser.add_argument("--event", default="")
         parser.add_argument("--outcome", default="", choices=["", *DeliveryOutcome.values])
         parser.add_argument("--not-applied", action="store_true", help="not worked in yet")
@@ -182,6 +183,13 @@ def _choice(options: dict[str, Any]) -> DeliveryChoice:
         since=options["since"],
         until=options["until"],
     )
+
+
+def _row_id(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= _LARGEST_ID:
+        raise argparse.ArgumentTypeError(f"{text} is no id of ours")
+    return number
 
 
 def _moment(text: str) -> datetime:

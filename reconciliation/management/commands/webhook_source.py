@@ -18,15 +18,21 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Prefetch
 from django.utils import timezone
 
 from audit.correlation import new_correlation_id
+from audit.domain.canonical import utc_text
 from audit.domain.entries import Actor, ActorKind
 from governance.selectors.branch_facts import repository_at, tenant_id_of
-from reconciliation.models import WebhookSource
+from reconciliation.models import WebhookSecret, WebhookSource
 from reconciliation.services.host_steps import steps_for
 from reconciliation.services.sources import create_source, revoke_source, rotate_secret
 from reconciliation.webhooks.hosts import HostKind
+
+_LONGEST_NAME = 100
+# Without their values: a lost key must not close the list.
+_SECRETS = Prefetch("secrets", WebhookSecret.objects.defer("value").order_by("-created_at", "-id"))
 
 
 class Command(BaseCommand):
@@ -63,7 +69,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(told, indent=1))
             return
         for line in told.get("sources", [told]):
-            self.stdout.write("  ".join(f"{key}={value}" for key, value in line.items()))
+            self.stdout.write("  ".join(f"{key}={_plain(value)}" for key, value in line.items()))
         if options["act"] == "create":
             self.stdout.write(steps_for(told["host"], told["url"]))
 
@@ -77,17 +83,22 @@ class Command(BaseCommand):
         tenant_id = tenant_id_of(tenant or "")
         if tenant is None or tenant_id is None:
             raise CommandError("Name a governed repository with --repository, or a --tenant.")
+        if options["tenant"] not in (None, tenant):
+            raise CommandError(f"{options['repository']} is not of tenant {options['tenant']}.")
         secret = _secret(options["secret_env"])
-        source = create_source(
-            tenant_id=tenant_id,
-            tenant=tenant,
-            repository_id=repository.id if repository else None,
-            host_kind=options["host"],
-            name=options["name"] or options["repository"] or tenant,
-            token=secrets.token_urlsafe(32),
-            secret=secret,
-            **_who(),
-        )
+        try:
+            source = create_source(
+                tenant_id=tenant_id,
+                tenant=tenant,
+                repository_id=repository.id if repository else None,
+                host_kind=options["host"],
+                name=(options["name"] or options["repository"] or tenant)[:_LONGEST_NAME],
+                token=secrets.token_urlsafe(32),
+                secret=secret,
+                **_who(),
+            )
+        except ValueError as error:
+            raise CommandError(f"Nothing was made: {error}.") from error
         return {**_describe(source), "secret": secret}
 
     def _list(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -97,21 +108,20 @@ class Command(BaseCommand):
             rows = rows.filter(repository_id=repository.id if repository else -1)
         if options["tenant"]:
             rows = rows.filter(tenant__slug=options["tenant"])
-        return {"sources": [_describe(row) for row in rows.order_by("tenant__slug", "id")]}
+        ordered = rows.order_by("tenant__slug", "id").prefetch_related(_SECRETS)
+        return {"sources": [{**_describe(row), "secrets": _live_secrets(row)} for row in ordered]}
 
     def _rotate(self, options: dict[str, Any]) -> dict[str, Any]:
         source = _existing(options["source"])
         secret = _secret(options["secret_env"])
-        overlap = timedelta(hours=options["overlap_hours"])
+        who = _who()
         try:
-            rotate_secret(source, secret=secret, overlap=overlap, **_who())
-        except ValueError as error:
+            overlap = timedelta(hours=options["overlap_hours"])
+            ends = who["now"] + overlap
+            rotate_secret(source, secret=secret, overlap=overlap, **who)
+        except (ValueError, OverflowError) as error:
             raise CommandError(f"Nothing was changed: {error}.") from error
-        return {
-            **_describe(source),
-            "secret": secret,
-            "older_secrets_end": (timezone.now() + overlap).isoformat(),
-        }
+        return {**_describe(source), "secret": secret, "older_secrets_end": utc_text(ends)}
 
     def _revoke(self, options: dict[str, Any]) -> dict[str, Any]:
         source = _existing(options["source"])
@@ -130,8 +140,31 @@ def _describe(source: WebhookSource) -> dict[str, Any]:
         "host": source.host_kind,
         "path": path,
         "url": settings.PUBLIC_URL.rstrip("/") + path,
-        "revoked_at": source.revoked_at.isoformat() if source.revoked_at else None,
+        "revoked_at": utc_text(source.revoked_at) if source.revoked_at else None,
     }
+
+
+def _live_secrets(source: WebhookSource) -> list[dict[str, Any]]:
+    """Return which secrets there are, newest first, without their values."""
+    return [
+        {
+            "secret_id": str(secret.pk),
+            "created_at": utc_text(secret.created_at),
+            "expires_at": utc_text(secret.expires_at) if secret.expires_at else None,
+        }
+        for secret in source.secrets.all()
+        if secret.revoked_at is None
+    ]
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, list):
+        return "-" if value is None else str(value)
+    lives = [
+        one["secret_id"] + (f" until {one['expires_at']}" if one["expires_at"] else "")
+        for one in value
+    ]
+    return ", ".join(lives) or "none"
 
 
 def _existing(source_id: int | None) -> WebhookSource:

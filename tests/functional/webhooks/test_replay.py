@@ -386,6 +386,9 @@ def test_the_command_speaks_to_people_too(ignored: WebhookDelivery) -> None:
         ["replay", "1", "--reason", "short"],
         ["show"],
         ["show", "4000000"],
+        ["show", "99999999999999999999"],
+        ["list", "--source", "99999999999999999999"],
+        ["replay", "-1", "--reason", REASON],
         ["list", "--repository", "api"],
     ],
 )

@@ -159,21 +159,60 @@ def test_a_revoked_source_answers_404_and_is_not_rotated(made: dict[str, Any]) -
             ["create", "--tenant", "acme", "--host", "github", "--secret-env", "NOT_SET"],
             "NOT_SET is not set",
         ),
+        (
+            ["create", "--tenant", "acme", "--host", "github", "--secret-env", "BLANK"],
+            "Nothing was made: a secret cannot be empty",
+        ),
+        (
+            ["create", "--tenant", "acme", "--host", "gitlab", "--secret-env", "NO_BASE64"],
+            "Nothing was made: .* must go on in base64",
+        ),
+        (
+            ["create", "--tenant", "rival", "--repository", "acme/main/api", "--host", "github"],
+            "is not of tenant rival",
+        ),
         (["rotate", "4000000"], "no webhook source 4000000"),
         (["revoke"], "no webhook source"),
     ],
 )
 def test_what_cannot_be_done_says_the_way_out(
-    tenant_world: World, arguments: list[str], says: str
+    tenant_world: World, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BLANK", "  ")
+    monkeypatch.setenv("NO_BASE64", "whsec_!")
+
     with pytest.raises(CommandError, match=says):
         run("webhook_source", *arguments)
     assert not WebhookSource.objects.exists()
 
 
-def test_a_negative_overlap_is_refused(made: dict[str, Any]) -> None:
-    with pytest.raises(CommandError, match="cannot be negative"):
-        run("webhook_source", "rotate", str(made["source"]), "--overlap-hours", "-1")
+@pytest.mark.parametrize("hours", ["-1", "99999999", "999999999999999999"])
+def test_an_overlap_that_is_none_is_refused(made: dict[str, Any], hours: str) -> None:
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        run("webhook_source", "rotate", str(made["source"]), "--overlap-hours", hours)
+
+    assert WebhookSecret.objects.count() == 1
+
+
+def test_the_list_tells_which_secrets_live_and_until_when_without_showing_them(
+    made: dict[str, Any],
+) -> None:
+    newer = run("webhook_source", "rotate", str(made["source"]))
+
+    [line] = run("webhook_source", "list")["sources"]
+
+    ends = [secret["expires_at"] for secret in line["secrets"]]
+    assert ends == [None, newer["older_secrets_end"]]
+    said = spoken("webhook_source", "list")
+    assert f"until {newer['older_secrets_end']}" in said
+    assert not any(value in said for value in (made["secret"], newer["secret"]))
+
+
+def test_a_lost_key_does_not_close_the_list(made: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE reconciliation_webhooksecret SET value = 'gone:nonsense'")
+
+    assert len(run("webhook_source", "list")["sources"]) == 1
 
 
 # Keys ------------------------------------------------------------------------------------------
