@@ -10,6 +10,11 @@ from reconciliation.api.alerts import (
     UnacknowledgeAlert,
 )
 from reconciliation.api.branches import AcceptHead, BranchDetail, BranchesOfRepository, BranchList
+from reconciliation.api.dead_letters import (
+    DeadLetters,
+    DiscardDeadLetters,
+    RequeueDeadLetters,
+)
 from reconciliation.api.deliveries import DeliveryDetail, DeliveryList
 from reconciliation.api.delivery_replay import ReplayDeliveries, ReplayDelivery
 from reconciliation.api.findings import FindingDetail, FindingList
@@ -18,7 +23,8 @@ from reconciliation.api.ratios import AlertRatios
 from reconciliation.api.repositories import ReconcileRepository, RepositoryDetail, RepositoryList
 from reconciliation.api.runs import FinishRun, HeartbeatRun, RunDetail, RunList
 from reconciliation.api.status import StatusView
-from reconciliation.api.sweeps import SweepDetail, SweepList
+from reconciliation.api.sweep_start import Sweeps
+from reconciliation.api.sweeps import SweepDetail
 from reconciliation.api.tasks import TaskDetail, TaskList
 from reconciliation.api.traces import TraceDetail
 from reconciliation.api.webhooks import WebhookView
@@ -57,7 +63,10 @@ urlpatterns = [
     path("alert-ratios", AlertRatios.as_view(), name="api-alert-ratios"),
     path("tasks", TaskList.as_view(), name="api-tasks"),
     path("tasks/<int:task_id>", TaskDetail.as_view(), name="api-task"),
-    path("sweeps", SweepList.as_view(), name="api-sweeps"),
+    path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
+    path("dead-letters/requeue", RequeueDeadLetters.as_view(), name="api-requeue-dead-letters"),
+    path("dead-letters/discard", DiscardDeadLetters.as_view(), name="api-discard-dead-letters"),
+    path("sweeps", Sweeps.as_view(), name="api-sweeps"),
     path("sweeps/<int:sweep_id>", SweepDetail.as_view(), name="api-sweep"),
     path("deliveries", DeliveryList.as_view(), name="api-deliveries"),
     path("deliveries/replay", ReplayDeliveries.as_view(), name="api-replay-deliveries"),

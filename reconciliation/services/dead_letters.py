@@ -22,6 +22,7 @@ from reconciliation.services.wake import wake
 
 MIN_REASON = 10
 DEFAULT_CAP = 500
+LARGEST_CAP = 5000
 _TASK = ReconciliationTask._meta.db_table
 _WATCH = RepositoryWatch._meta.db_table
 
@@ -74,11 +75,12 @@ def requeue_dead_letters(
     """Requeue the dead letters that a choice means, at most `cap` of them.
 
     One that people requeued three times and that died again is refused: its cause needs mending.
+    A dry run needs no reason.
 
     Raises:
         NotAllowed, ReasonTooShort: nothing was changed.
     """
-    _check(caller, reason)
+    _check(caller, reason, dry_run=dry_run)
     with transaction.atomic():
         chosen, left = _choose(choice, caller, cap)
         able = [pk for pk, requeues in chosen if requeues < MAX_REQUEUES]
@@ -112,7 +114,7 @@ def discard_dead_letters(
     Raises:
         NotAllowed, ReasonTooShort: nothing was changed.
     """
-    _check(caller, reason)
+    _check(caller, reason, dry_run=dry_run)
     with transaction.atomic():
         chosen, left = _choose(choice, caller, cap)
         ids = [pk for pk, _ in chosen]
@@ -123,22 +125,29 @@ def discard_dead_letters(
     return Dealt(tuple(one.id for one in moved), (), left, dry_run)
 
 
-def requeue_recovered(repository_ids: Sequence[int], *, now: datetime) -> list[Entry]:
+def requeue_recovered(
+    repository_ids: Sequence[int], *, now: datetime, codes: Sequence[str] = ()
+) -> list[Entry]:
     """Requeue what died because these repositories could not be read, if that was so until now.
 
     For whoever just read them, before the watch is told of it and in the same transaction; returns
     the entries to append. One statement, and nothing for repositories that were readable all along.
+    `codes` narrows it to what one of these causes killed: a host that is back mends no wrong URL.
     """
     if not repository_ids:
         return []
+    of_cause: tuple[str, list[Any]] = ("", [])
+    if codes:
+        sql, code_params = in_set(connection, list(codes), "text")
+        of_cause = (f" AND last_error_code {sql}", code_params)
     among, params = in_set(connection, sorted(set(repository_ids)), "bigint")
     moved = _run(
         f"UPDATE {_TASK} SET state = 'queued', series = series + 1, attempts = 0,"
         f" completed_at = NULL, run_after = {_moment()}"
-        f" WHERE state = 'dead' AND last_error_code LIKE '{RECOVERED_BY_READING}%%'"
+        f" WHERE state = 'dead' AND last_error_code LIKE '{RECOVERED_BY_READING}%%'{of_cause[0]}"
         f" AND repository_id IN (SELECT repository_id FROM {_WATCH}"
         f" WHERE consecutive_failures > 0 AND repository_id {among}) RETURNING {_RETURNED}",
-        [database_time(connection, now), *params],
+        [database_time(connection, now), *of_cause[1], *params],
     )
     reason = "its repository can be read again"
     return [_entry("requeue", one, RECONCILER, reason, {}, now=now) for one in moved]
@@ -150,10 +159,10 @@ _RETURNED = (
 )
 
 
-def _check(caller: Caller, reason: str) -> None:
+def _check(caller: Caller, reason: str, *, dry_run: bool) -> None:
     if not caller.has_scope("tasks"):
         raise NotAllowed("Requeueing and discarding dead letters needs the scope `tasks`.")
-    if len(reason.strip()) < MIN_REASON:
+    if not dry_run and len(reason.strip()) < MIN_REASON:
         raise ReasonTooShort("Give a reason of at least 10 characters: others will read it.")
 
 

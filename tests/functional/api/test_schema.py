@@ -13,7 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no stubs of its own
 from rest_framework.test import APIClient
 
-from reconciliation.models import WebhookRefusal
+from reconciliation.models import ReconciliationTask, WebhookRefusal
 from tests.conftest import World
 from tests.factories.governance import (
     HEAD_A,
@@ -37,7 +37,7 @@ from tests.factories.reconciliation import (
 
 OURS = re.compile(
     r"/api/v1/(status|repositories|branches|findings|alerts|alert-ratios|tasks|sweeps|deliveries"
-    r"|traces|runs)(/|$)"
+    r"|traces|runs|dead-letters)(/|$)"
 )
 TRIED_ELSEWHERE = ("/replay",)
 TRACE = "trace-of-the-schema-test"
@@ -76,6 +76,7 @@ def addresses(tenant_world: World) -> dict[str, str]:
     WebhookRefusal.objects.create(
         source=source, reason="mismatch", count=1, first_at=NOON, last_at=NOON
     )
+    TaskFactory.create(repository=repository, state="dead", last_error_code="remote_refused")
     LeaseFactory.create(repository=repository, branch="main")
     RunRecordFactory.create(
         repository=repository,
@@ -100,6 +101,7 @@ def addresses(tenant_world: World) -> dict[str, str]:
         "alerts/{alert_id}": f"alerts/{alert.pk}",
         "tasks": "tasks",
         "tasks/{task_id}": f"tasks/{task.pk}",
+        "dead-letters": "dead-letters",
         "sweeps": "sweeps",
         "sweeps/{sweep_id}": f"sweeps/{sweep.pk}",
         "deliveries": "deliveries",
@@ -180,6 +182,16 @@ def acts(addresses: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any], 
     head = {"branch": "main", "expected_head": HEAD_B, "reason": REASON}
     yield f"{place}/accept-head", "repositories/acme/api/accept-head", head, 200
     yield f"{place}/accept-head", "repositories/acme/api/accept-head", head, 409
+    dead = ReconciliationTask.objects.get(state="dead").pk
+    deal = {"ids": [dead], "reason": REASON}
+    yield "dead-letters/requeue", "dead-letters/requeue", deal | {"dry_run": True}, 200
+    yield "dead-letters/requeue", "dead-letters/requeue", deal, 200
+    yield "dead-letters/requeue", "dead-letters/requeue", deal, 404
+    yield "dead-letters/discard", "dead-letters/discard", deal, 404
+    yield "dead-letters/discard", "dead-letters/discard", {"filter": {}, "reason": REASON}, 400
+    yield "dead-letters/discard", "dead-letters/discard", {"group": {"host": "x"}}, 400
+    yield "sweeps", "sweeps", {"scope": "acme/main/api", "everything": True}, 202
+    yield "sweeps", "sweeps", {"scope": "acme/none"}, 404
     start = {
         "tenant": "acme",
         "repo": "api",

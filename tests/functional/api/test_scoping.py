@@ -148,6 +148,7 @@ def test_alerts_of_another_tenant_cannot_be_answered(
 def test_nothing_can_be_done_in_another_tenant(tenant_world: World) -> None:
     admin = api_client(["admin"], tenant=tenant_world.tenant)
     BranchFactory.create(repository=tenant_world.strange_repository, name="main")
+    theirs = TaskFactory.create(repository=tenant_world.strange_repository, state="dead")
 
     answers = [
         admin.post("/api/v1/repositories/rival/api/reconcile"),
@@ -173,9 +174,20 @@ def test_nothing_can_be_done_in_another_tenant(tenant_world: World) -> None:
             {"tenant": "rival", "repo": "api", "status": "failed"},
             format="json",
         ),
+        admin.post("/api/v1/sweeps", {"scope": "rival", "everything": True}, format="json"),
+        *(
+            admin.post(
+                f"/api/v1/dead-letters/{act}",
+                {"ids": [theirs.pk], "reason": "because it is right"},
+                format="json",
+            )
+            for act in ("requeue", "discard")
+        ),
     ]
 
-    assert [answer.status_code for answer in answers] == [404] * 4
+    assert [answer.status_code for answer in answers] == [404] * 7
+    theirs.refresh_from_db()
+    assert theirs.state == "dead"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +205,10 @@ def test_nothing_can_be_done_in_another_tenant(tenant_world: World) -> None:
         ("post", "alerts/1/snooze", "alerts"),
         ("post", "alerts/1/unacknowledge", "alerts"),
         ("post", "repositories/acme/api/reconcile", "tasks"),
+        ("get", "dead-letters", "read"),
+        ("post", "dead-letters/requeue", "tasks"),
+        ("post", "dead-letters/discard", "tasks"),
+        ("post", "sweeps", "tasks"),
         ("post", "repositories/acme/api/accept-head", "admin"),
     ],
 )
