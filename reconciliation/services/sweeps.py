@@ -33,6 +33,7 @@ from reconciliation.models import (
     Sweep,
     TaskKind,
 )
+from reconciliation.services.left_behind import left_behind_items
 from reconciliation.services.queue import PRIORITY_EVENT, PRIORITY_SWEEP, Planned, enqueue
 from reconciliation.services.wake import wake
 
@@ -77,13 +78,14 @@ def draft_sweep(
     items = [_observation(one, slot) for one in choice.taken]
     timed, timed_ids = _timed_items(scope=scope, budget=budget, now=now)
     stale, stale_ids = _stale_items(scope=scope, budget=budget, slot=slot, now=now)
+    behind, behind_ids = left_behind_items(scope=scope, limit=budget.checks, slot=slot, now=now)
     return PlannedSweep(
         slot=slot,
         scope=scope,
         considered=len(due),
         choice=choice,
-        worklist=canonical_worklist([*items, *timed, *stale]),
-        repository_ids={**ids, **timed_ids, **stale_ids},
+        worklist=canonical_worklist([*items, *timed, *stale, *behind]),
+        repository_ids={**ids, **timed_ids, **stale_ids, **behind_ids},
     )
 
 
