@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from governance.selectors.branch_facts import RepositoryRow, branches_to_check
+from governance.selectors.branches_in_use import branches_in_use
 from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import Finding, FindingState, Origin, ReconciliationTask, TaskKind
 from reconciliation.services.intake import request_observation
@@ -38,9 +39,9 @@ class PassResult:
 def plan_pass(repository: RepositoryRow, *, correlation_id: str, now: datetime) -> None:
     """Plan an observation and the checks of every branch that may have something to say.
 
-    Those are branches whose heads disagree, with an open finding, or idle; a branch in sync that
-    nothing was ever found on costs no task. The subject holds the pass's correlation id: a pass
-    asked for twice is two passes.
+    Those are branches whose heads disagree, with an open finding, idle, or in use and elsewhere
+    than the default branch; any other branch in sync costs no task. The subject holds the pass's
+    correlation id: a pass asked for twice is two passes.
     """
     request_observation(
         repository,
@@ -54,7 +55,14 @@ def plan_pass(repository: RepositoryRow, *, correlation_id: str, now: datetime) 
             "branch", flat=True
         )
     )
-    branches = sorted(found | set(branches_to_check(repository.id, idle_since=now - _IDLE)))
+    branches = found | set(branches_to_check(repository.id, idle_since=now - _IDLE))
+    in_use = branches_in_use(
+        active_since=now - _IDLE, repository_ids=[repository.id], now=now
+    ).values_list("name", flat=True)
+    # A branch in use may lack much of its default branch though its own heads agree.
+    checks = dict.fromkeys(branches, _CHECKS) | {
+        branch: (TaskKind.STALE_BRANCH,) for branch in in_use if branch not in branches
+    }
     enqueue(
         [
             Planned(
@@ -73,9 +81,9 @@ def plan_pass(repository: RepositoryRow, *, correlation_id: str, now: datetime) 
                 run_after=now,
                 announced_at=now,
             )
-            for branch in branches
+            for branch, kinds in sorted(checks.items())
             if branch
-            for kind in _CHECKS
+            for kind in kinds
         ],
         now=now,
         revive=False,
