@@ -39,7 +39,8 @@ from reconciliation.api.policy_serializers import (
 from reconciliation.domain.risk import RULE_WEIGHTS
 from reconciliation.models import Origin
 from reconciliation.services.policy_rollout import publish_policy
-from reconciliation.services.simulation import Against, simulate
+from reconciliation.services.simulation import simulate
+from reconciliation.services.simulation_judging import Against
 from reconciliation.services.simulation_reports import simulation_values
 
 APPROVAL_HEADER = "X-Approval-Token"

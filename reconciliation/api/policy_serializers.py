@@ -9,8 +9,9 @@ from governance.api.policy_serializers import (
     PlanSerializer,
     PublishedSerializer,
 )
+from reconciliation.domain.consequences import CONSEQUENCES
 from reconciliation.domain.simulation_tally import CHANGES
-from reconciliation.services.simulation import Against
+from reconciliation.services.simulation_judging import Against
 
 LONGEST_DAYS = 366
 MOST_EVALUATIONS = 50_000
@@ -67,6 +68,45 @@ class RepositoryCounts(CountsSerializer):
 
     tenant = serializers.CharField()
     repo = serializers.CharField()
+
+
+class ConsequenceCounts(CountsSerializer):
+    """What publishing now leads to."""
+
+    alert_quieted = serializers.IntegerField(
+        help_text="Open alerts that stay open, but escalate no more."
+    )
+
+
+class RepositoryConsequences(ConsequenceCounts):
+    """What publishing now leads to in one repository."""
+
+    tenant = serializers.CharField()
+    repo = serializers.CharField()
+
+
+class ConsequenceSerializer(serializers.Serializer[Any]):
+    """What becomes of one finding. A severity is empty where the finding is not stated."""
+
+    changes = serializers.ListField(child=serializers.ChoiceField(choices=CONSEQUENCES))
+    tenant = serializers.CharField()
+    repo = serializers.CharField()
+    branch = serializers.CharField(allow_blank=True)
+    check = serializers.CharField()
+    stable_class = serializers.CharField()
+    severity_before = serializers.CharField(allow_blank=True)
+    severity_after = serializers.CharField(allow_blank=True)
+    summary = serializers.CharField()
+
+
+class ConsequencesSerializer(serializers.Serializer[Any]):
+    """What publishing now would make of the findings and alerts that hold."""
+
+    total = ConsequenceCounts()
+    repositories = RepositoryConsequences(many=True)
+    repositories_left_out = serializers.IntegerField()
+    consequences = ConsequenceSerializer(many=True)
+    consequences_left_out = serializers.IntegerField()
 
 
 class GroupCounts(CountsSerializer):
@@ -144,6 +184,7 @@ class SimulationSerializer(serializers.Serializer[Any]):
     total = CountsSerializer()
     repositories = RepositoryCounts(many=True)
     repositories_left_out = serializers.IntegerField()
+    if_published = ConsequencesSerializer()
     groups = GroupCounts(many=True)
     decisions = DecisionCounts(many=True)
     examples = SimulationExample(many=True)

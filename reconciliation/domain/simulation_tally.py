@@ -13,6 +13,7 @@ from reconciliation.domain.simulation import FindingKey, Outcome, Stated
 
 FINDING_GAINED, FINDING_LOST = "finding_gained", "finding_lost"
 ALERT_GAINED, ALERT_LOST = "alert_gained", "alert_lost"
+ALERT_QUIETED = "alert_quieted"
 SEVERITY_CHANGED = "severity_changed"
 CHANGES = (FINDING_GAINED, FINDING_LOST, ALERT_GAINED, ALERT_LOST, SEVERITY_CHANGED)
 CHANGE_WORDS: Mapping[str, tuple[str, str]] = {
@@ -20,6 +21,7 @@ CHANGE_WORDS: Mapping[str, tuple[str, str]] = {
     FINDING_LOST: ("finding lost", "findings lost"),
     ALERT_GAINED: ("alert gained", "alerts gained"),
     ALERT_LOST: ("alert lost", "alerts lost"),
+    ALERT_QUIETED: ("alert escalates no more", "alerts escalate no more"),
     SEVERITY_CHANGED: ("severity changed", "severities changed"),
 }
 """What a change is called when there is one of it, and when there are more."""

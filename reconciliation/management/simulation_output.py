@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+from reconciliation.domain.consequences import CONSEQUENCES, Consequence, Consequences
 from reconciliation.domain.simulation import Rules, Stated
-from reconciliation.domain.simulation_tally import CHANGE_WORDS, CHANGES
+from reconciliation.domain.simulation_tally import CHANGE_WORDS
 from reconciliation.management.policy_output import plan_lines
-from reconciliation.services.simulation import Against, Example, Gaps, Simulation
+from reconciliation.services.simulation import Example, Simulation
+from reconciliation.services.simulation_judging import Against, Gaps
 
+_MOST_CONSEQUENCES = 40
 _GAPS = {
     "unreadable": "could not be read: code too old stored them",
     "without_paths": "lack the changed paths that the draft asks for: they were not read then",
@@ -18,6 +21,7 @@ def simulation_lines(found: Simulation) -> Iterator[str]:
     """Yield what a simulation found."""
     differences = found.differences
     yield from plan_lines(found.plan)
+    yield from _published_lines(found.if_published)
     than = "was stored" if found.against is Against.STORED else "the policies in force say"
     yield (
         f"{differences.evaluations} evaluations since {found.since:%Y-%m-%d %H:%M} UTC,"
@@ -48,11 +52,30 @@ def simulation_lines(found: Simulation) -> Iterator[str]:
         yield from _example_lines(example)
 
 
+def _published_lines(found: Consequences) -> Iterator[str]:
+    yield f"published now: {_counted(found.total) or 'no finding and no alert changes'}"
+    if len(found.by_repository) > 1:
+        for place, counts in found.by_repository:
+            yield f"  {'/'.join(place)}: {_counted(counts)}"
+    for one in found.each[:_MOST_CONSEQUENCES]:
+        yield f"  {_consequence(one)}"
+    if (left := len(found.each) - _MOST_CONSEQUENCES) > 0:
+        yield f"  and {left} more; --json has up to 200 of them"
+
+
+def _consequence(one: Consequence) -> str:
+    key, old, new = one.key, one.severity_before, one.severity_after
+    severity = f"{old} -> {new}" if old and new and old != new else new or old
+    place = f"{key.tenant}/{key.repo}@{key.branch}"
+    words = ", ".join(CHANGE_WORDS[change][0] for change in one.changes)
+    return f"{words}: {place} {key.check} {key.stable_class} ({severity})"
+
+
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{counts[change]} {CHANGE_WORDS[change][counts[change] != 1]}"
-        for change in CHANGES
-        if counts[change]
+        for change in CONSEQUENCES
+        if counts.get(change)
     )
 
 

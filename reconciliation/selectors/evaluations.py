@@ -28,6 +28,7 @@ class StoredEvaluation:
     facts: str
     decision: str
     policy_digest: str
+    rules_version: int
     repository_id: int
     branch: str
 
@@ -40,6 +41,7 @@ _FIELDS = (
     "facts",
     "decision",
     "policy_id",
+    "rules_version",
     "task__repository_id",
     "task__branch",
 )

@@ -26,7 +26,7 @@ from reconciliation.services.queue import PRIORITY_SWEEP, Planned, enqueue
 from reconciliation.services.wake import wake
 
 MOST_CHECKS = 1000
-_CHECKED_AGAIN = (TaskKind.HEAD_DRIFT, TaskKind.MISSING_RUN, TaskKind.STALE_BRANCH)
+CHECKED_AGAIN = (TaskKind.HEAD_DRIFT, TaskKind.MISSING_RUN, TaskKind.STALE_BRANCH)
 """What became of a lease is not decided again: its findings stay as they are."""
 
 Check = tuple[int, str, str]
@@ -115,7 +115,7 @@ def _checks(place: PolicyPlace, changed: Sequence[tuple[int, str]]) -> list[Chec
     wanted: dict[Check, None] = {}
     for repository_id, branch, kind in _open_findings(place):
         wanted[repository_id, branch, TaskKind.HEAD_DRIFT] = None
-        if kind in _CHECKED_AGAIN:
+        if kind in CHECKED_AGAIN:
             wanted[repository_id, branch, kind] = None
     active = set(repositories_below(place, only_active=True)) if changed else set()
     still_checked = [one for one in changed if one[0] in active]

@@ -4,56 +4,32 @@ Nothing is stored, queued or raised. Evaluations stream by, the newest first, so
 their number leaves out the oldest.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
-from governance.domain.policy import Policy
-from governance.selectors.policy_reach import repositories_below
-from governance.services.policies import load_policies_with
 from governance.services.policy_planning import Plan
-from reconciliation.domain.codec import decode
+from reconciliation.domain.consequences import Consequences, counted
 from reconciliation.domain.facts import Place
-from reconciliation.domain.simulation import (
-    Outcome,
-    Rules,
-    Stated,
-    classified_under,
-    outcome_of,
-    stored_outcome,
-)
+from reconciliation.domain.simulation import Rules, Stated
 from reconciliation.domain.simulation_tally import Differences, Tally, Witness
-from reconciliation.evaluators import EVALUATORS
 from reconciliation.selectors.evaluations import (
-    StoredEvaluation,
     evaluations_below,
     evaluations_by_id,
     streaming,
 )
 from reconciliation.services.apply.findings import CHECKS
+from reconciliation.services.simulation_judging import (
+    Against,
+    BadFacts,
+    Gaps,
+    Judge,
+    State,
+    facts_of,
+)
 
 MOST_FINDINGS = 50_000
 MOST_EXAMPLES = 24
-_NO_FINDINGS = '"findings":[]'
-# How a canonical decision without findings says so; inside a text its quotes would be escaped.
-_SILENT = Outcome("")
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
-
-
-class Against(StrEnum):
-    """What a draft is compared with."""
-
-    STORED = "stored"
-    """The decisions as they were made, under the policies of their time."""
-    IN_FORCE = "in_force"
-    """What the policies in force now decide on the same facts."""
-
-
-class BadFacts(Exception):
-    """Stored facts, or a stored decision, are not what the code of today reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +59,6 @@ class Example:
         return _rules_beside(self.was, self.would_be)
 
 
-@dataclass(slots=True)
-class Gaps:
-    """What cannot be known, in evaluations.
-
-    `unreadable`: stored by code too old to be read. `without_paths`: the draft asks for changed
-    paths that were not read. `without_merges`: the draft calls a branch idle of which nobody had
-    looked whether it was merged.
-    """
-
-    unreadable: int = 0
-    without_paths: int = 0
-    without_merges: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Simulation:
     """What publishing the plan's document would have changed.
@@ -113,6 +75,8 @@ class Simulation:
     differences: Differences
     gaps: Gaps
     examples: tuple[Example, ...]
+    if_published: Consequences
+    """What publishing now would make of the findings and alerts that hold."""
 
     @property
     def looked_at(self) -> int:
@@ -132,7 +96,7 @@ def simulate(
 
     The draft is merged with the other layers as they are in force now.
     """
-    judge, tally, gaps = _Judge(plan, against), Tally(), Gaps()
+    judge, tally, gaps, state = Judge(plan, against), Tally(), Gaps(), State(plan, now=until)
     oldest_at, is_complete, looked_at = None, True, 0
     one_more = None if most_evaluations is None else most_evaluations + 1
     with streaming():
@@ -144,6 +108,7 @@ def simulate(
                 break
             looked_at, oldest_at = looked_at + 1, row.evaluated_at
             try:
+                state.see(row, judge)
                 before, after = judge.outcomes(row, gaps)
             except BadFacts:
                 gaps.unreadable += 1
@@ -160,68 +125,11 @@ def simulate(
         differences=differences,
         gaps=gaps,
         examples=_examples(differences.witnesses, judge),
+        if_published=counted(state.consequences),
     )
 
 
-class _Judge:
-    """Knows what was decided, and decides again, under the draft and under what is in force."""
-
-    def __init__(self, plan: Plan, against: Against) -> None:
-        self._against = against
-        self._in_force, self._draft = load_policies_with(plan.layer, repositories_below(plan.place))
-
-    def outcomes(self, row: StoredEvaluation, gaps: Gaps) -> tuple[Outcome, Outcome | None]:
-        """Return the outcomes without and with the draft; None: the same policy, the same outcome.
-
-        Raises:
-            BadFacts: the row cannot be read.
-        """
-        draft = self._draft.for_branch(row.repository_id, row.branch)
-        base = None
-        if self._against is Against.IN_FORCE:
-            base = self._in_force.for_branch(row.repository_id, row.branch)
-        is_same = draft.digest == (base.digest if base else row.policy_digest)
-        is_as_stored = base is None or base.digest == row.policy_digest
-        if is_same and is_as_stored and _NO_FINDINGS in row.decision:
-            return _SILENT, None
-        facts = _facts_of(row)
-        before = _stored(row, facts) if is_as_stored or base is None else _decided(row, facts, base)
-        if is_same:
-            return before, None
-        after = _decided(row, facts, draft)
-        _note_gaps(facts, before, after, gaps)
-        return before, after
-
-
-def _facts_of(row: StoredEvaluation) -> Any:
-    try:
-        return decode(EVALUATORS[row.task_kind][0], json.loads(row.facts))
-    except _MALFORMED as error:
-        raise BadFacts(f"evaluation {row.id}: {error}") from error
-
-
-def _stored(row: StoredEvaluation, facts: Any) -> Outcome:
-    try:
-        return stored_outcome(row.decision, place=facts.place, check=row.task_kind)
-    except _MALFORMED as error:
-        raise BadFacts(f"evaluation {row.id}: {error}") from error
-
-
-def _decided(row: StoredEvaluation, facts: Any, policy: Policy) -> Outcome:
-    _, evaluate = EVALUATORS[row.task_kind]
-    decision = evaluate(classified_under(facts, policy), policy, row.evaluated_at)
-    return outcome_of(decision, place=facts.place, check=row.task_kind)
-
-
-def _note_gaps(facts: Any, before: Outcome, after: Outcome, gaps: Gaps) -> None:
-    new = _rules(after) - _rules(before)
-    gaps.without_paths += "drift.paths_unknown" in new
-    gaps.without_merges += bool(new & {"stale.idle_unmerged", "stale.notice"}) and (
-        not facts.merged_by
-    )
-
-
-def _examples(witnesses: Sequence[Witness], judge: _Judge) -> tuple[Example, ...]:
+def _examples(witnesses: Sequence[Witness], judge: Judge) -> tuple[Example, ...]:
     """Return the witnesses in full: their evaluations are read and decided once more."""
     rows = evaluations_by_id([one.evaluation_id for one in witnesses])
     found = []
@@ -235,7 +143,7 @@ def _examples(witnesses: Sequence[Witness], judge: _Judge) -> tuple[Example, ...
                 evaluation_id=row.id,
                 task_id=row.task_id,
                 evaluated_at=row.evaluated_at,
-                place=_facts_of(row).place,
+                place=facts_of(row).place,
                 check=key.check,
                 stable_class=key.stable_class,
                 before=before.decision,
@@ -245,10 +153,6 @@ def _examples(witnesses: Sequence[Witness], judge: _Judge) -> tuple[Example, ...
             )
         )
     return tuple(found)
-
-
-def _rules(outcome: Outcome) -> set[str]:
-    return {rule for one in outcome.findings for rule, _ in one.rules}
 
 
 def _rules_beside(one: Stated | None, other: Stated | None) -> Rules:

@@ -6,10 +6,12 @@ from typing import Any
 
 from audit.domain.canonical import utc_text
 from governance.services.policy_reports import plan_values
+from reconciliation.domain.consequences import Consequences
 from reconciliation.domain.simulation import Rules, Stated
 from reconciliation.services.simulation import Example, Simulation
 
 MOST_REPOSITORIES = 100
+MOST_CONSEQUENCES = 200
 
 
 def simulation_values(found: Simulation) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def simulation_values(found: Simulation) -> dict[str, Any]:
             {"tenant": tenant, "repo": repo, **counts} for (tenant, repo), counts in shown
         ],
         "repositories_left_out": len(differences.by_repository) - len(shown),
+        "if_published": _published_values(found.if_published),
         "groups": [
             {
                 "check": group.check,
@@ -54,6 +57,28 @@ def simulation_values(found: Simulation) -> dict[str, Any]:
             "without_merges": gaps.without_merges,
         },
         "plan": plan_values(found.plan),
+    }
+
+
+def _published_values(found: Consequences) -> dict[str, Any]:
+    places, each = found.by_repository[:MOST_REPOSITORIES], found.each[:MOST_CONSEQUENCES]
+    return {
+        "total": dict(found.total),
+        "repositories": [
+            {"tenant": tenant, "repo": repo, **counts} for (tenant, repo), counts in places
+        ],
+        "repositories_left_out": len(found.by_repository) - len(places),
+        "consequences": [
+            {
+                "changes": list(one.changes),
+                **one.key._asdict(),
+                "severity_before": one.severity_before,
+                "severity_after": one.severity_after,
+                "summary": one.summary,
+            }
+            for one in each
+        ],
+        "consequences_left_out": len(found.each) - len(each),
     }
 
 

@@ -7,12 +7,13 @@ from typing import Any
 from django import template
 
 from governance.domain.policy_schema import setting_of
-from reconciliation.domain.simulation_tally import CHANGE_WORDS, CHANGES
+from reconciliation.domain.consequences import CONSEQUENCES
+from reconciliation.domain.simulation_tally import CHANGE_WORDS
 
 register = template.Library()
 
 _MOST_CHARACTERS = 300
-_BAD_NEWS = {"alert_gained": "bad", "alert_lost": "ok"}
+_BAD_NEWS = {"alert_gained": "bad", "alert_lost": "ok", "alert_quieted": "ok"}
 
 
 @register.filter
@@ -56,7 +57,7 @@ def change_look(change: str) -> str:
 @register.filter
 def by_change(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """Return counts in the one order in which they are told."""
-    return tuple((change, counts[change]) for change in CHANGES)
+    return tuple((change, counts[change]) for change in CONSEQUENCES if change in counts)
 
 
 @register.filter

@@ -10,7 +10,8 @@ from governance.domain.policy_text import read_policy
 from governance.selectors.policy_places import PolicyPlace
 from governance.services.policy_planning import plan_version
 from reconciliation.domain.risk import RULE_WEIGHTS
-from reconciliation.services.simulation import Against, Simulation, simulate
+from reconciliation.services.simulation import Simulation, simulate
+from reconciliation.services.simulation_judging import Against
 
 MOST_EVALUATIONS = 20_000
 """What a page may look at: a few seconds of work. The command has no such bound."""

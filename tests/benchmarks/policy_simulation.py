@@ -94,7 +94,8 @@ def store_history(decisions: int) -> None:
 
 def simulate_newest(decisions: int) -> tuple[float, float]:
     """Return how many seconds of CPU and of the wall the newest so many decisions took."""
-    from reconciliation.services.simulation import Against, simulate
+    from reconciliation.services.simulation import simulate
+    from reconciliation.services.simulation_judging import Against
     from tests.factories.governance import NOON
     from tests.integration.policy.acts import draft
 

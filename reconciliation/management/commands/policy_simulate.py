@@ -28,7 +28,8 @@ from governance.services.policy_reports import problem_values
 from reconciliation.management.policy_arguments import place_arguments
 from reconciliation.management.policy_files import NOT_POSSIBLE, REFUSED, place_of, read_draft
 from reconciliation.management.simulation_output import simulation_lines
-from reconciliation.services.simulation import Against, Simulation, simulate
+from reconciliation.services.simulation import Simulation, simulate
+from reconciliation.services.simulation_judging import Against
 from reconciliation.services.simulation_reports import simulation_values
 
 

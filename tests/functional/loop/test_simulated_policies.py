@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from reconciliation.models import Alert, Finding
-from reconciliation.services.simulation import Against, simulate
+from reconciliation.services.simulation import simulate
+from reconciliation.services.simulation_judging import Against
 from tests.factories.governance import HEAD_A, HEAD_B, HEAD_C, BranchFactory
 from tests.functional.loop.test_the_loop import Loop, loop
 from tests.integration.policy.acts import draft, publish

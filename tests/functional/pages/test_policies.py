@@ -211,6 +211,8 @@ class TestSimulation:
         assert response.status_code == 200
         assert response.context["found"].differences.total["alert_gained"] == 1
         assert "What tenant acme would have changed" in page
+        assert "If it were published now" in page
+        assert "What publishing the draft now would change" in page
         assert "alert gained" in page
         assert "drift.rewrite_protected" in page
         assert "acme/billing-api @ topic" in page
@@ -224,6 +226,7 @@ class TestSimulation:
         response = as_person("vera").post("/policies/simulate", form(""))
 
         assert "Nothing would have come out otherwise." in response.content.decode()
+        assert "No finding and no alert that holds would change." in response.content.decode()
 
     def test_a_wrong_draft_is_told_line_by_line(self, as_person: AsPerson, history: None) -> None:
         text = "branches:\r\n  protected: [topic]\r\nrules:\r\n  no.rule: {weight: 1}\r\n"

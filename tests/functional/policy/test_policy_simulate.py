@@ -79,10 +79,15 @@ class TestCommand:
             "tenant acme: no version in force",
             '  branches.protected: (not set) -> ["topic"]',
         ]
-        assert lines[2].startswith("2 evaluations since ")
-        assert lines[2].endswith(", 1 of them decided otherwise than was stored")
+        assert lines[2:4] == [
+            "published now: 1 alert gained, 1 severity changed",
+            "  alert gained, severity changed: acme/api@topic head_drift rewritten"
+            " (low -> critical)",
+        ]
+        assert lines[4].startswith("2 evaluations since ")
+        assert lines[4].endswith(", 1 of them decided otherwise than was stored")
         evaluation = Evaluation.objects.order_by("pk")[0]
-        assert lines[3:] == [
+        assert lines[5:] == [
             "in all: 1 alert gained, 1 severity changed",
             "by kind:",
             "  head_drift rewritten critical: 1 alert gained, 1 severity changed",
@@ -111,6 +116,10 @@ class TestCommand:
             "alert_lost": 0,
             "severity_changed": 1,
         }
+        assert told["if_published"]["total"] == {**told["total"], "alert_quieted": 0}
+        assert [
+            (one["changes"], one["branch"]) for one in told["if_published"]["consequences"]
+        ] == [(["alert_gained", "severity_changed"], "topic")]
         assert told["plan"]["changes"][0]["key"] == "branches.protected"
 
     @pytest.mark.parametrize(

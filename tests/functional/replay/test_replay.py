@@ -29,6 +29,9 @@ from reconciliation.services.replay import (
 from tests.determinism.state import build_state, reconcile
 from tests.factories.governance import NOON
 
+# Without it no database is set up when this file runs alone.
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture(scope="module")
 def stored_world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:

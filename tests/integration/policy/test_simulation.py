@@ -23,12 +23,13 @@ from reconciliation.domain.simulation_tally import CHANGES
 from reconciliation.evaluators import EVALUATORS
 from reconciliation.models import Evaluation, Finding, ReconciliationTask
 from reconciliation.services import simulation
-from reconciliation.services.simulation import Against, Simulation, simulate
+from reconciliation.services.simulation import Simulation, simulate
+from reconciliation.services.simulation_judging import Against
 from tests.conftest import World
 from tests.factories.governance import NOON, RepositoryFactory, WorkspaceFactory
 from tests.integration.policy.acts import draft, publish
 from tests.integration.policy.history import Occasion, decide_and_store, occasions
-from tests.unit.evaluators.facts import head_facts, place, stale_facts
+from tests.unit.evaluators.facts import A, head_facts, place, renewal_facts, seconds, stale_facts
 
 pytestmark = pytest.mark.django_db
 
@@ -410,6 +411,75 @@ def test_what_was_not_looked_at_then_is_told(tenant_world: World) -> None:
     found = run("changes: {high_risk_paths: ['auth/**']}\nstale_branch: {idle_days: 30}")
 
     assert (found.gaps.without_paths, found.gaps.without_merges) == (1, 1)
+
+
+def changed_now(text: str) -> dict[str, tuple[str, ...]]:
+    return {one.key.branch: one.changes for one in run(text).if_published.each}
+
+
+ALERTING = "rules: {drift.ungoverned_other: {weight: 90}, drift.rewrite_other: {weight: 90}}"
+
+
+def test_what_publishing_would_do_now_is_for_the_newest_evaluation_to_say(
+    tenant_world: World,
+) -> None:
+    repository = tenant_world.repository
+    decided(repository, head_facts(place=place("again")), NOON - timedelta(hours=2))
+    decided(repository, head_facts(place=place("again")), NOON - timedelta(hours=1))
+    decided(repository, head_facts(place=place("over")), NOON - timedelta(hours=2))
+    decided(repository, head_facts(observed_head=A, place=place("over")), NOON)
+
+    assert changed_now(ALERTING) == {"again": ("alert_gained", "severity_changed")}
+
+
+def test_where_the_newest_evaluation_cannot_be_read_no_older_one_speaks_for_it(
+    tenant_world: World,
+) -> None:
+    decided(tenant_world.repository, head_facts(), NOON)
+    Evaluation.objects.update(facts="{}")
+    decided(tenant_world.repository, head_facts(), NOON - timedelta(hours=1))
+
+    assert changed_now(ALERTING) == {}
+
+
+def test_publishing_changes_nothing_now_where_nothing_is_checked_again(
+    tenant_world: World,
+) -> None:
+    dead = renewal_facts(left=seconds(0), last_heartbeat_at=NOON - timedelta(hours=1))
+    decide_and_store([Occasion(tenant_world.repository, "lease_renewal", dead, NOON)])
+    assert run("lease: {mode: 'off'}").differences.total["finding_lost"] == 1
+    assert changed_now("lease: {mode: 'off'}") == {}
+    decided(tenant_world.repository, head_facts(), NOON)
+    Repository.objects.update(is_active=False)
+
+    assert changed_now(ALERTING) == {}
+
+
+def test_what_a_draft_would_do_now_is_decided_as_of_now(tenant_world: World) -> None:
+    then = NOON - timedelta(days=10)
+    decided(tenant_world.repository, stale_facts(last_activity_at=NOON - timedelta(days=45)), then)
+
+    found = run("stale_branch: {idle_days: 30, notice_days: 10}")
+
+    # Then it had been idle for 35 days, and notice was to be given; by now that has passed.
+    assert [one.after for one in found.examples] == ["notice"]
+    assert [one.summary for one in found.if_published.each] != [
+        one.would_be.summary for one in found.examples if one.would_be
+    ]
+
+
+def test_rules_that_changed_are_not_blamed_on_the_draft(tenant_world: World) -> None:
+    decided(tenant_world.repository, head_facts())
+    row = Evaluation.objects.get()
+    decision = json.loads(row.decision)
+    decision["findings"][0]["severity"] = "high"  # as rules of another number had it
+    Evaluation.objects.update(decision=json.dumps(decision))
+    text = "head_drift: {settle_seconds: 14}"
+    assert run(text).differences.total["severity_changed"] == 1
+
+    Evaluation.objects.update(rules_version=row.rules_version + 1)
+
+    assert run(text).differences.differing == 0
 
 
 def test_a_draft_that_could_not_be_published_cannot_be_simulated(

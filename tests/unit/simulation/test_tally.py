@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciliation.domain.simulation import FindingKey, Outcome, Stated
@@ -135,6 +135,7 @@ OUTCOMES = st.lists(FINDINGS, max_size=2, unique_by=lambda one: one.key).map(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 @given(st.lists(st.tuples(OUTCOMES, OUTCOMES), max_size=8))
 def test_findings_and_alerts_come_out_as_plain_sets_say(
     pairs: list[tuple[Outcome, Outcome]],
