@@ -18,14 +18,7 @@ def canonical_json(value: Any) -> str:
         ValueError: a naive datetime.
     """
     _refuse_floats(value)
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-        default=_as_text,
-    )
+    return _encode(value)
 
 
 def sha256_of(value: Any) -> str:
@@ -49,6 +42,12 @@ def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return utc_text(value)
     raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+# Made once: `json.dumps` would make an encoder for every call.
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text
+).encode
 
 
 def _refuse_floats(value: Any) -> None:

@@ -5,12 +5,13 @@ need: no authentication classes (the signature is the proof), no parsers (the ex
 content negotiation, no throttle.
 """
 
+import json
 import logging
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -90,7 +91,7 @@ class WebhookView(APIView):
         return super().dispatch(request, *args, **kwargs)
 
 
-def receive_request(request: HttpRequest, token: str) -> JsonResponse:
+def receive_request(request: HttpRequest, token: str) -> HttpResponse:
     """Answer one delivery: 202 accepted, ignored or duplicate; a problem otherwise."""
     now = timezone.now()
     correlation_id = current_correlation_id()
@@ -104,7 +105,7 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
         answer = _problem(503, "secret_unreadable", "The source's secrets cannot be read just now.")
         answer["Retry-After"] = "60"
         return answer
-    headers = Headers(request.headers.items())
+    headers = _headers_of(request)
     try:
         body = _body_within_cap(request, source.host)
     except NoBody as error:
@@ -130,6 +131,15 @@ def receive_request(request: HttpRequest, token: str) -> JsonResponse:
             400, error.code, str(error), errors=[{"pointer": error.where}], delivery=error.delivery
         )
     return _answer(received)
+
+
+def _headers_of(request: HttpRequest) -> Headers:
+    # Django's `request.headers` puts every name into title case first; case does not count here.
+    return Headers(
+        (name.removeprefix("HTTP_").replace("_", "-"), value)
+        for name, value in request.META.items()
+        if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    )
 
 
 class NoBody(Exception):
@@ -207,7 +217,7 @@ def _too_large(
     correlation_id: str,
     *,
     now: datetime,
-) -> JsonResponse:
+) -> HttpResponse:
     _read_away(request)
     refuse(source, "too_large", headers, correlation_id=correlation_id, now=now)
     expect_sweep(source, now=now)
@@ -219,17 +229,15 @@ def _too_large(
     )
 
 
-def _answer(received: Received) -> JsonResponse:
-    return JsonResponse(
-        {
-            "outcome": received.outcome,
-            "reason": received.reason,
-            "delivery": received.delivery or None,
-            "task": received.task,
-            "correlation_id": received.correlation_id,
-        },
-        status=202,
-    )
+def _answer(received: Received) -> HttpResponse:
+    members = {
+        "outcome": received.outcome,
+        "reason": received.reason,
+        "delivery": received.delivery or None,
+        "task": received.task,
+        "correlation_id": received.correlation_id,
+    }
+    return HttpResponse(json.dumps(members), content_type="application/json", status=202)
 
 
 def _problem(status: int, code: str, detail: str, **members: Any) -> JsonResponse:

@@ -97,4 +97,7 @@ def plan_again(
 
 def events_text(events: Sequence[NormalisedEvent]) -> str:
     """Return normalised events as they are stored with their delivery."""
-    return json.dumps([event.as_json() for event in events], ensure_ascii=False)
+    return _encode([event.as_json() for event in events])
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode

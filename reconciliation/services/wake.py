@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.humanhash import uuid
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
@@ -32,7 +33,7 @@ _INSERT = (
 )
 
 
-def wake_statement(due: datetime) -> tuple[str, list[Any]]:
+def wake_statement(connection: BaseDatabaseWrapper, due: datetime) -> tuple[str, list[Any]]:
     """Return the statement that puts a wake-up for `due`, unless the one that covers it waits."""
     cast = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
     name: str = settings.Q_CLUSTER["name"]
@@ -54,7 +55,7 @@ def _on_grid(moment: datetime) -> datetime:
 
 def wake(due: datetime) -> None:
     """Ask for a drain at `due` (at once, for a moment that has passed)."""
-    statement, params = wake_statement(due)
+    statement, params = wake_statement(connection, due)
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import Final, Literal, get_args
 
 from reconciliation.webhooks.fields import LONGEST_FULL_NAME, JsonObject
@@ -191,8 +192,13 @@ Record = NormalisedEvent | RepositoryRef | PullRequestState | StatusResult | Rep
 
 
 def _members_of(record: Record) -> dict[str, object]:
-    names = sorted(field.name for field in fields(record))
+    names = _names(type(record))  # type: ignore[arg-type]  # a class is hashable
     return {name: _plain(getattr(record, name)) for name in names}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(sorted(field.name for field in fields(kind)))
 
 
 def _plain(value: object) -> object:

@@ -103,5 +103,7 @@ class Headers(Mapping[str, str]):
 
 
 def _storable(value: str) -> str:
+    if value.isprintable():
+        return value[:MAX_KEPT_VALUE_LENGTH]
     printable = "".join(char if char.isprintable() else "\ufffd" for char in value)
     return printable[:MAX_KEPT_VALUE_LENGTH]

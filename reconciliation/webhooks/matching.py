@@ -1,9 +1,13 @@
 """Compares proofs with secrets in constant time; knows no host and no header."""
 
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +56,4 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
 
 
 def _is_text(value: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    return _SURROGATE.search(value) is None

@@ -139,3 +139,19 @@ def test_one_delivery_sent_by_eight_at_once_is_kept_once(source: WebhookSource) 
 
     assert sorted(outcomes) == ["accepted"] + ["duplicate"] * 7
     assert WebhookDelivery.objects.count() == ReconciliationTask.objects.count() == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_while_idle_costs_no_delivery(source: WebhookSource) -> None:
+    push(source, HEAD_A, HEAD_B, delivery="before")
+    stray = connection.copy("stray")
+    with connection.cursor() as cursor, stray.cursor() as other:
+        cursor.execute("SELECT pg_backend_pid()")
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", cursor.fetchone())
+    stray.close()
+
+    answer = push(source, HEAD_B, HEAD_A, delivery="after")
+
+    assert (answer.status_code, answer.json()["outcome"]) == (202, "accepted")
+    assert WebhookDelivery.objects.count() == 2
