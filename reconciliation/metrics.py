@@ -131,6 +131,17 @@ def _queue_families(gauges: Gauges, *, now: datetime) -> list[Metric]:
             [((kind,), number) for kind, number in gauges.dead_letters.items()],
         ),
         _gauge(
+            "reconciler_open_circuits",
+            "Ways to a host (by tenant and credential) that are shut, by what shut them.",
+            ("cause",),
+            [((cause,), number) for cause, (number, _) in gauges.open_circuits.items()],
+        ),
+        GaugeMetricFamily(
+            "reconciler_held_tasks",
+            "Tasks that wait for a host or a credential that is down.",
+            sum(held for _, held in gauges.open_circuits.values()),
+        ),
+        _gauge(
             "reconciler_heartbeat_timestamp",
             "When a part of the machinery last showed progress, in Unix seconds.",
             ("part",),

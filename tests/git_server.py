@@ -53,6 +53,7 @@ class Switches:
     chunked_answers: bool = False
     redirects: dict[str, str] = field(default_factory=dict)
     refuse_posts_with: int | None = None
+    refuse_everything_with: tuple[int, Mapping[str, str]] | None = None
     upload_pack_config: Mapping[str, str] = field(
         default_factory=lambda: dict(PARTIAL_FETCHES_ALLOWED)
     )
@@ -122,7 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.during is not None:
             self.server.during()
         location = self._redirect(switches)
-        if location is not None:
+        if switches.refuse_everything_with is not None:
+            self._send(*switches.refuse_everything_with, b"not now\n")
+        elif location is not None:
             self._send(302, {"Location": location}, b"")
         elif not self._may_enter(switches):
             self._send(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"a name, please\n")

@@ -48,6 +48,29 @@ class QueueFigures(serializers.Serializer[Any]):
     by_kind = KindDepth(many=True)
 
 
+class OpenCircuit(serializers.Serializer[Any]):
+    """A host, or a credential there, that is down: what needs it waits and burns no attempt."""
+
+    tenant = serializers.CharField()
+    origin = serializers.CharField(help_text="Scheme, host and port; `local` for folders.")
+    credential_name = serializers.CharField(allow_null=True, help_text="null: read without one.")
+    state = serializers.CharField(help_text="open, or half_open while one task asks")
+    cause = serializers.CharField(help_text="Error code of the last failure.")
+    message = serializers.CharField()
+    since = serializers.DateTimeField()
+    next_probe_at = serializers.DateTimeField(help_text="When one task asks it again.")
+    held_tasks = serializers.IntegerField()
+    held_repositories = serializers.IntegerField()
+
+
+class HostFigures(serializers.Serializer[Any]):
+    """Which hosts and credentials are down."""
+
+    open_circuits = serializers.IntegerField()
+    held_tasks = serializers.IntegerField(help_text="Counted every 15 seconds.")
+    open = OpenCircuit(many=True, help_text="Longest open first, at most 10.")
+
+
 class SweepFigures(serializers.Serializer[Any]):
     """How recent the picture is that sweeps keep."""
 
@@ -149,6 +172,12 @@ class QueuePart(PartSerializer):
     figures = QueueFigures(allow_null=True)
 
 
+class HostsPart(PartSerializer):
+    """The git hosts, as far as tasks may ask them."""
+
+    figures = HostFigures(allow_null=True)
+
+
 class SweepsPart(PartSerializer):
     """The sweeps."""
 
@@ -195,6 +224,7 @@ class PartsSerializer(serializers.Serializer[Any]):
     """All parts; each is there, whatever fails."""
 
     queue = QueuePart()
+    hosts = HostsPart()
     sweeps = SweepsPart()
     worker = WorkerPart()
     repositories = RepositoriesPart()

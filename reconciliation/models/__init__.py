@@ -1,5 +1,6 @@
 """Storage of the reconciliation loop."""
 
+from reconciliation.models.circuit import Circuit, CircuitHold
 from reconciliation.models.delivery import (
     DeliveryOutcome,
     WebhookDelivery,
@@ -24,6 +25,8 @@ __all__ = [
     "Alert",
     "AlertState",
     "AttemptOutcome",
+    "Circuit",
+    "CircuitHold",
     "DeliveryOutcome",
     "Evaluation",
     "Finding",

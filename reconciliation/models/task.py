@@ -5,6 +5,7 @@ from django.db.models import F, Q
 
 from governance.models import EffectivePolicy, Repository
 from governance.models.fields import CodePointTextField
+from reconciliation.models.circuit import Circuit
 
 
 class TaskKind(models.TextChoices):
@@ -42,8 +43,9 @@ class ReconciliationTask(models.Model):
     """One idempotent piece of work on one branch (or one repository: empty branch).
 
     Life, each arrow one guarded UPDATE:
-    queued -> running (claim: attempts + 1, epoch + 1)
-    running -> completed | queued (retry later, deferred, given back, or announced again meanwhile)
+    queued -> running (claim: attempts + 1, epoch + 1; never while `held_by` a circuit)
+    running -> completed | queued (retry later, deferred, given back, held by an open circuit, or
+        announced again meanwhile)
     running -> dead (attempts used up, or an error that no retry can mend)
     dead -> queued (requeued by a person or because its cause is gone: a new series)
     dead -> discarded (by a person, with reason)
@@ -89,6 +91,15 @@ class ReconciliationTask(models.Model):
         db_default=0, help_text="How often people requeued it since it last completed."
     )
     run_after = models.DateTimeField()
+    held_by = models.ForeignKey(
+        Circuit,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="held",
+        db_index=False,
+        help_text="The open circuit that it waits for.",
+    )
     rerun = models.BooleanField(default=False, help_text="Announced again while running.")
     claimed_by = models.CharField(max_length=100, blank=True)
     claim_expires_at = models.DateTimeField(null=True, blank=True)
@@ -119,9 +130,12 @@ class ReconciliationTask(models.Model):
             models.CheckConstraint(
                 condition=Q(attempts__lte=F("max_attempts")), name="attempts_within_limit"
             ),
+            models.CheckConstraint(
+                condition=Q(held_by__isnull=True) | Q(state="queued"), name="held_only_while_queued"
+            ),
         )
         indexes = (
-            # Claim: what is due, in canonical order.
+            # Claim: what is due, in canonical order; an outage's backlog is not even looked at.
             models.Index(
                 "priority",
                 "tenant",
@@ -130,8 +144,10 @@ class ReconciliationTask(models.Model):
                 "task_kind",
                 "id",
                 name="task_claim_order",
-                condition=Q(state="queued"),
+                condition=Q(state="queued", held_by__isnull=True),
             ),
+            # Circuits: what waits for one, to count it and to let it go.
+            models.Index(fields=("held_by",), name="task_held", condition=Q(held_by__isnull=False)),
             # Claim: is an earlier task of the same branch waiting? Coalescing: is one waiting?
             models.Index(
                 fields=("repository", "branch", "task_kind"),
@@ -171,6 +187,7 @@ class AttemptOutcome(models.TextChoices):
     DEAD = "dead", "Dead letter"
     LOST = "lost", "Claim ran out: the worker died or hung"
     GIVEN_BACK = "given_back", "Given back at shutdown"
+    HELD = "held", "Given back: its host or credential is down"
 
 
 class TaskAttempt(models.Model):

@@ -19,6 +19,7 @@ from reconciliation.models import (
     TaskState,
     WebhookRefusal,
 )
+from reconciliation.selectors.circuits import open_by_cause
 from reconciliation.selectors.heartbeats import heartbeats
 
 EXPIRING = timedelta(minutes=5)
@@ -49,10 +50,11 @@ class Gauges:
     head_changes: dict[str, int]
     last_sweep_at: datetime | None
     heartbeats: dict[str, datetime]
+    open_circuits: dict[str, tuple[int, int]]
 
 
 def read_gauges(*, now: datetime) -> Gauges:
-    """Return the gauges, in ten queries."""
+    """Return the gauges, in eleven queries."""
     watches = _watches()
     return Gauges(
         queued=_queued(now),
@@ -69,15 +71,18 @@ def read_gauges(*, now: datetime) -> Gauges:
         },
         last_sweep_at=Sweep.objects.order_by("-id").values_list("started_at", flat=True).first(),
         heartbeats=heartbeats(),
+        open_circuits=open_by_cause(),
     )
 
 
 def _queued(now: datetime) -> tuple[QueuedTasks, ...]:
+    # What waits for a host that is down counts, but is not late.
+    is_due = Q(run_after__lte=now, held_by__isnull=True)
     rows = (
         ReconciliationTask.objects.filter(state=TaskState.QUEUED)
         .order_by("task_kind", "priority")
         .values_list("task_kind", "priority")
-        .annotate(number=Count("id"), due=Min("run_after", filter=Q(run_after__lte=now)))
+        .annotate(number=Count("id"), due=Min("run_after", filter=is_due))
     )
     return tuple(QueuedTasks(*row) for row in rows)
 

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Min, Q, Sum
 from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
 from reconciliation.models import AlertState, Heartbeat, RepositoryWatch, TaskKind, TaskState
+from reconciliation.selectors.circuits import OpenCircuits, open_circuits
 from reconciliation.selectors.overview_values import (
     AlertCounts,
     DegradedReason,
@@ -49,7 +50,7 @@ SEVERITIES_WORST_FIRST = ("critical", "high", "medium", "low", "info")
 
 
 def overview(caller: Caller, *, now: datetime) -> Overview:
-    """Return the overview of the caller's tenants as of `now`, in at most 13 queries."""
+    """Return the overview of the caller's tenants as of `now`, in at most 15 queries."""
     totals = visible_repositories(caller).order_by().filter(is_active=True)
     counts = totals.aggregate(
         repositories=Count("id"),
@@ -74,7 +75,8 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
     findings = _findings(caller)
     drift = _drift(findings)
     dead = sum(depth.dead for depth in queue)
-    reasons = _degraded_reasons(sweeps, heartbeats, dead=dead, now=now)
+    circuits = open_circuits(caller)
+    reasons = _degraded_reasons(sweeps, heartbeats, circuits, dead=dead, now=now)
     return Overview(
         as_of=now,
         status="degraded" if reasons else "ok",
@@ -90,6 +92,7 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
         queue=queue,
         oldest_waiting_at=_oldest_waiting_at(caller, now=now),
         dead_letters=dead,
+        held=circuits.held_tasks,
         sweeps=sweeps,
         leases_live=leases["live"] or 0,
         leases_expiring=leases["expiring"] or 0,
@@ -194,11 +197,11 @@ def _queue(caller: Caller) -> tuple[QueueDepth, ...]:
 
 
 def _oldest_waiting_at(caller: Caller, *, now: datetime) -> datetime | None:
-    # Only what is due: a task that waits for its settle time is not late.
+    # Only what is due: a task that waits for its settle time, or for its host, is not late.
     found: datetime | None = (
         visible_tasks(caller)
         .order_by()
-        .filter(state=TaskState.QUEUED, run_after__lte=now)
+        .filter(state=TaskState.QUEUED, held_by__isnull=True, run_after__lte=now)
         .aggregate(oldest=Min("run_after"))["oldest"]
     )
     return found
@@ -249,7 +252,12 @@ def _named(watch: RepositoryWatch, moment: str) -> NamedRepository:
 
 
 def _degraded_reasons(
-    sweeps: SweepFreshness, heartbeats: Mapping[str, datetime], *, dead: int, now: datetime
+    sweeps: SweepFreshness,
+    heartbeats: Mapping[str, datetime],
+    circuits: OpenCircuits,
+    *,
+    dead: int,
+    now: datetime,
 ) -> tuple[DegradedReason, ...]:
     reasons: list[DegradedReason] = []
     worker = max(
@@ -267,6 +275,9 @@ def _degraded_reasons(
         if at is None or now - at > limit:
             detail = lost if at else f"It has not reported since the start. {lost}"
             reasons.append(DegradedReason(f"{name}_silent", name, detail, at))
+    reasons += [
+        DegradedReason("circuit_open", one.origin, one.told, one.since) for one in circuits.named
+    ]
     if sweeps.failing_count:
         first = sweeps.failing[0]
         others = f" and {sweeps.failing_count - 1} more" if sweeps.failing_count > 1 else ""

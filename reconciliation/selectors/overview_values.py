@@ -86,6 +86,7 @@ class Overview:
     queue: tuple[QueueDepth, ...]
     oldest_waiting_at: datetime | None
     dead_letters: int
+    held: int
     sweeps: SweepFreshness
     leases_live: int
     leases_expiring: int

@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from audit.domain.caller import Caller
 from reconciliation.selectors.status_machinery import (
     audit_part,
+    hosts_part,
     queue_part,
     sweeps_part,
     worker_part,
@@ -33,6 +34,7 @@ ReadPart = Callable[[Caller, datetime], Figures]
 
 PARTS: Mapping[str, ReadPart] = {
     "queue": queue_part,
+    "hosts": hosts_part,
     "sweeps": sweeps_part,
     "worker": worker_part,
     "repositories": repositories_part,
@@ -72,7 +74,7 @@ class Status:
 
 
 def status_of(caller: Caller, *, now: datetime, parts: Mapping[str, ReadPart] = PARTS) -> Status:
-    """Return the status as far as it can be read at `now`, in at most 14 queries."""
+    """Return the status as far as it can be read at `now`, in at most 16 queries."""
     return Status(now, {name: _read(name, read, caller, now) for name, read in parts.items()})
 
 

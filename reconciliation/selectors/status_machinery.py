@@ -1,4 +1,4 @@
-"""The parts of the status that are the reconciler itself: queue, sweeps, workers, trail."""
+"""The parts of the status that are the reconciler itself: queue, hosts, sweeps, workers, trail."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from django.db.models import Count, F, Min, Q, Sum
 from audit.domain.caller import Caller
 from audit.selectors import missing_triggers, visible_chains
 from reconciliation.models import TaskKind, TaskState
+from reconciliation.selectors.circuits import open_circuits
 from reconciliation.selectors.heartbeats import heartbeats
 from reconciliation.selectors.status_values import Figures, Reason
 from reconciliation.selectors.visible import visible_sweeps, visible_tasks, visible_watches
@@ -31,10 +32,11 @@ def queue_part(caller: Caller, now: datetime) -> Figures:
         counted = rows.order_by().values_list("task_kind", "state").annotate(number=Count("id"))
         for kind, state, number in counted:
             depth[kind][state] = number
+    # What waits for a host that is down is not late.
     oldest: datetime | None = (
         visible_tasks(caller)
         .order_by()
-        .filter(state=TaskState.QUEUED, run_after__lte=now)
+        .filter(state=TaskState.QUEUED, held_by__isnull=True, run_after__lte=now)
         .aggregate(oldest=Min("run_after"))["oldest"]
     )
     total = {state: sum(one[state] for one in depth.values()) for state in depth["head_drift"]}
@@ -58,6 +60,34 @@ def queue_part(caller: Caller, now: datetime) -> Figures:
         "by_kind": [{"task_kind": kind, **counts} for kind, counts in sorted(depth.items())],
     }
     return Figures(values, tuple(reasons))
+
+
+def hosts_part(caller: Caller, _: datetime) -> Figures:
+    """Return which hosts and credentials are down, and how much waits for them."""
+    found = open_circuits(caller)
+    reasons = tuple(
+        Reason("circuit_open", f"{one.origin}: {one.told}", since=one.since) for one in found.named
+    )
+    values = {
+        "open_circuits": found.count,
+        "held_tasks": found.held_tasks,
+        "open": [
+            {
+                "tenant": one.tenant,
+                "origin": one.origin,
+                "credential_name": one.credential or None,
+                "state": one.state,
+                "cause": one.cause,
+                "message": one.message,
+                "since": one.since,
+                "next_probe_at": one.next_probe_at,
+                "held_tasks": one.held_tasks,
+                "held_repositories": one.held_repositories,
+            }
+            for one in found.named
+        ],
+    }
+    return Figures(values, reasons)
 
 
 def sweeps_part(caller: Caller, now: datetime) -> Figures:

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from audit.setwise import aware, database_time, rows_source
-from reconciliation.models import AttemptOutcome
+from reconciliation.domain.circuits import NEEDING_THE_HOST
+from reconciliation.models import AttemptOutcome, CircuitHold
 from reconciliation.services.attempts import EndedAttempt, record_attempts
 from reconciliation.services.queue import TABLE, ClaimedTask
 
@@ -26,8 +27,9 @@ def claim(*, worker: str, now: datetime, limit: int, lasts: timedelta) -> list[C
     """Claim up to `limit` due tasks in canonical order, at most one of each branch.
 
     One statement. Attempts are counted in it, so a task that kills its worker runs out of them. A
-    branch with a running task is passed over. A task whose last worker died is claimed alone:
-    should it be what killed the worker, nothing else is lost with it.
+    branch with a running task is passed over, and so is what needs a host whose circuit is open. A
+    task whose last worker died is claimed alone: should it be what killed the worker, nothing else
+    is lost with it.
 
     Two workers whose clocks differ may pick two tasks of one branch; the database then refuses the
     second claim, and this asks again.
@@ -120,12 +122,19 @@ def expire_claims_of(cluster: str, *, now: datetime) -> int:
 
 
 _STILL_OURS = f"{TABLE}.id = v.id AND {TABLE}.claim_epoch = v.epoch AND {TABLE}.state = 'running'"
+_HOLD = CircuitHold._meta.db_table
+_NEEDING_THE_HOST = ", ".join(f"'{kind}'" for kind in NEEDING_THE_HOST)
 _ORDER = "priority, tenant, repo, branch, task_kind, id"
 _CANDIDATES = f"""
     SELECT t.id, t.priority, t.tenant, t.repo, t.branch, t.task_kind,
         t.last_error_code = '{CLAIM_LOST}' AS suspect
     FROM {TABLE} t
-    WHERE t.state = 'queued' AND t.run_after <= %s
+    WHERE t.state = 'queued' AND t.held_by_id IS NULL AND t.run_after <= %s
+      AND NOT EXISTS (
+        SELECT 1 FROM {_HOLD} h
+        WHERE h.repository_id = t.repository_id AND h.probe_task_id <> t.id
+          AND t.task_kind IN ({_NEEDING_THE_HOST})
+        LIMIT 1 OFFSET 0)
       AND NOT EXISTS (
         SELECT 1 FROM {TABLE} r
         WHERE r.repository_id = t.repository_id AND r.branch = t.branch AND r.state = 'running'
@@ -134,7 +143,7 @@ _CANDIDATES = f"""
         SELECT 1 FROM {TABLE} e
         WHERE e.repository_id = t.repository_id AND e.branch = t.branch
           AND e.state IN ('queued', 'running') AND e.state || '' = 'queued'
-          AND e.run_after <= %s
+          AND e.run_after <= %s AND e.held_by_id IS NULL
           AND (e.priority, e.task_kind, e.id) < (t.priority, t.task_kind, t.id)
         LIMIT 1 OFFSET 0)
     ORDER BY t.priority, t.tenant, t.repo, t.branch, t.task_kind, t.id
@@ -162,7 +171,7 @@ _CLAIM_TEMPLATE = f"""WITH candidates AS MATERIALIZED ({_CANDIDATES}{{lock}}),
     UPDATE {TABLE} SET state = 'running', attempts = attempts + 1,
     claim_epoch = claim_epoch + 1, claimed_by = %s, claim_expires_at = %s, rerun = false,
     started_at = %s
-    WHERE state = 'queued' AND id IN (
+    WHERE state = 'queued' AND held_by_id IS NULL AND id IN (
         SELECT id FROM placed WHERE place = 1 OR place < COALESCE(
             (SELECT MIN(place) FROM placed WHERE suspect), {2**31 - 1}))
     RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,

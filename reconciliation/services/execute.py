@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from reconciliation.models import Heartbeat
 from reconciliation.services.apply import Applied
 from reconciliation.services.batches import Clock, work_batch
+from reconciliation.services.circuit_keeping import keep_circuits
 from reconciliation.services.claim_keeping import ClaimKeeper
 from reconciliation.services.claiming import claim, give_back
 from reconciliation.services.observe import PatientRemote, Remote
@@ -60,6 +61,7 @@ class Drained:
     dead: int = 0
     lost: int = 0
     given_back: int = 0
+    held: int = 0
     batches: int = 0
     ran_out_of_time: bool = False
     kinds: dict[str, int] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Drained:
         self.dead += applied.dead
         self.lost += applied.lost
         self.given_back += applied.given_back
+        self.held += applied.held
         self.batches += 1
 
     def include(self, other: "Drained") -> None:
@@ -82,6 +85,7 @@ class Drained:
         self.dead += other.dead
         self.lost += other.lost
         self.given_back += other.given_back
+        self.held += other.held
         self.batches += other.batches
         self.ran_out_of_time = other.ran_out_of_time
         for kind, number in other.kinds.items():
@@ -101,6 +105,7 @@ def drain(
 
     Claims that ran out are taken back first. A stop is noticed between batches, and inside one
     before each exchange with a remote: what was read is applied, the rest is given back.
+    What waits for a host that is down is not claimed; see `circuit_keeping`.
     `progress` is called after every batch, and every few seconds during a long one.
 
     Raises:
@@ -123,6 +128,7 @@ def drain(
             if now - started > limits.total:
                 done.ran_out_of_time = True
                 break
+            keep_circuits(now=now)
             tasks = claim(worker=worker, now=now, limit=limits.batch, lasts=limits.claim)
             if not tasks:
                 break

@@ -11,6 +11,7 @@ from django.db import transaction
 from django_q.models import Failure
 
 from reconciliation.models import (
+    Circuit,
     Heartbeat,
     ReconciliationTask,
     SweepTrigger,
@@ -56,7 +57,12 @@ def tick(
         if budget
         else None
     )
-    waiting = ReconciliationTask.objects.filter(state=TaskState.QUEUED, run_after__lte=now).exists()
+    waiting = (
+        ReconciliationTask.objects.filter(
+            state=TaskState.QUEUED, held_by__isnull=True, run_after__lte=now
+        ).exists()
+        or Circuit.objects.filter(failing_since__isnull=False, next_probe_at__lte=now).exists()
+    )
     if waiting:
         with transaction.atomic():
             wake(now)

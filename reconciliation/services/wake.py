@@ -79,7 +79,7 @@ def wake_if_overlooked(*, now: datetime) -> bool:
     A transaction that takes long may commit after the wake-up that it counted on was worked off.
     """
     due = ReconciliationTask.objects.filter(
-        state=TaskState.QUEUED, run_after__lte=now - _OVERLOOKED
+        state=TaskState.QUEUED, held_by__isnull=True, run_after__lte=now - _OVERLOOKED
     )
     if OrmQ.objects.filter(lock__lte=now).exists() or not due.exists():
         return False

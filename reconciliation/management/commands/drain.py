@@ -129,7 +129,8 @@ class Command(BaseCommand):
             return
         self.stdout.write(
             f"{total.completed} completed, {total.deferred} deferred, {total.retried} to retry,"
-            f" {total.dead} dead, {total.given_back} given back, {total.lost} lost to others;"
+            f" {total.dead} dead, {total.held} held, {total.given_back} given back,"
+            f" {total.lost} lost to others;"
             f" {total.batches} batches in {timedelta(seconds=round(seconds))}"
         )
         if total.ran_out_of_time:

@@ -1,7 +1,8 @@
 """Apply: stores decisions and their effects in one transaction; decides nothing.
 
-Order: end the claims (what is no longer ours is dropped), attempts, evaluations, effects by kind,
-findings, follow-up tasks, wake-up, audit. The number of statements does not grow with the batch.
+Order: circuits, end the claims (what is no longer ours is dropped), attempts, evaluations, effects
+by kind, findings, follow-up tasks, wake-up, audit. The number of statements does not grow with the
+batch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,9 @@ from reconciliation.services.apply.leases import apply_leases
 from reconciliation.services.apply.observed import apply_observations
 from reconciliation.services.apply.troubles import record_troubles
 from reconciliation.services.apply.values import Effects, Worked, entry_of
+from reconciliation.services.circuits import judge
 from reconciliation.services.observe.values import Outdated, Trouble
-from reconciliation.services.queue import enqueue
+from reconciliation.services.queue import ClaimedTask, enqueue
 from reconciliation.services.wake import wake_at
 
 __all__ = ["Applied", "Worked", "apply"]
@@ -42,6 +44,7 @@ class Applied:
     dead: int = 0
     lost: int = 0
     given_back: int = 0
+    held: int = 0
 
     @classmethod
     def total(cls, parts: Iterable["Applied"]) -> "Applied":
@@ -67,12 +70,16 @@ def apply(
     """
     ended_at = ended_at or now
     endings = [_ending(one) for one in worked]
-    endings += [ending_of_trouble(trouble, now=ended_at) for trouble in troubles]
     endings += [_ending_of_outdated(one, now=ended_at) for one in outdated]
     with transaction.atomic():
+        judged = judge(_answered(worked), troubles, now=ended_at)
+        endings += [
+            ending_of_trouble(trouble, now=ended_at, held=judged.held.get(trouble.task.id))
+            for trouble in troubles
+        ]
         ours = end_claims(endings, worker=worker, now=ended_at)
         mine = [one for one in worked if one.task.id in ours]
-        effects = Effects()
+        effects = Effects(entries=judged.entries)
         paired = _record_evaluations(mine, policies)
         overtaken = _apply_by_kind(mine, policies, effects, now=now)
         standing = [(one, pk) for one, pk in paired if one.task.id not in overtaken]
@@ -228,6 +235,15 @@ def _decision_entries(mine: Sequence[Worked]) -> list:  # type: ignore[type-arg]
     ]
 
 
+def _answered(worked: Sequence[Worked]) -> list[ClaimedTask]:
+    """Return the tasks whose host was asked just now, and answered."""
+    return [
+        one.task
+        for one in worked
+        if one.task.task_kind == TaskKind.OBSERVE_REFS and not one.gathered.facts.is_gone
+    ]
+
+
 def _ending(one: Worked) -> Ending:
     decision = one.decision
     until = decision.defer_until
@@ -273,4 +289,5 @@ def _count(endings: Sequence[Ending], ours: set[int]) -> Applied:
         dead=outcomes.count(AttemptOutcome.DEAD),
         lost=len(endings) - len(outcomes),
         given_back=outcomes.count(AttemptOutcome.GIVEN_BACK),
+        held=outcomes.count(AttemptOutcome.HELD),
     )

@@ -29,7 +29,7 @@ def apply_deletion(one: Worked, sight: Seen, effects: Effects, *, now: datetime)
     place = sight.repository
     switch_off(pk)
     discarded = ReconciliationTask.objects.filter(repository_id=pk, state=TaskState.QUEUED).update(
-        state=TaskState.DISCARDED, completed_at=now, last_error_code=DELETED
+        state=TaskState.DISCARDED, completed_at=now, last_error_code=DELETED, held_by=None
     )
     RepositoryWatch.objects.filter(repository_id=pk).update(
         last_error_code=DELETED,

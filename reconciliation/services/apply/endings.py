@@ -11,6 +11,7 @@ from audit.setwise import Columns, rows_source
 from reconciliation.domain.retry import ErrorClass, backoff, is_exhausted
 from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskState
 from reconciliation.services.attempts import EndedAttempt, record_attempts
+from reconciliation.services.circuits import Held
 from reconciliation.services.observe.values import OUT_OF_TIME, Trouble
 from reconciliation.services.queue import ClaimedTask
 
@@ -23,7 +24,8 @@ _MAX_MESSAGE = 2000
 class Ending:
     """How a claim ends: the task's next state and what is told of the attempt.
 
-    `refund` gives the attempt back: deferring and throttling burn none.
+    `refund` gives the attempt back: deferring, throttling and waiting for an open circuit
+    (`held_by`) burn none.
     """
 
     task: ClaimedTask
@@ -31,14 +33,18 @@ class Ending:
     outcome: str
     run_after: datetime
     refund: bool = False
+    held_by: int | None = None
     policy_decision: str = ""
     error_class: str = ""
     error_code: str = ""
     error: str = ""
 
 
-def ending_of_trouble(trouble: Trouble, *, now: datetime) -> Ending:
-    """Return what trouble means for a task: again later, at the host's time, or a dead letter."""
+def ending_of_trouble(trouble: Trouble, *, now: datetime, held: Held | None = None) -> Ending:
+    """Return what trouble means for a task: again later, at the host's time, or a dead letter.
+
+    `held`: its host or credential is down, so the trouble is not the task's own.
+    """
     task, error_class = trouble.task, trouble.error_class
     if trouble.code == OUT_OF_TIME:
         return Ending(task, TaskState.QUEUED, AttemptOutcome.GIVEN_BACK, now, refund=True)
@@ -47,6 +53,16 @@ def ending_of_trouble(trouble: Trouble, *, now: datetime) -> Ending:
         "error_code": trouble.code[:60],
         "error": trouble.message[:_MAX_MESSAGE],
     }
+    if held is not None:
+        return Ending(
+            task,
+            TaskState.QUEUED,
+            AttemptOutcome.HELD,
+            held.until,
+            refund=True,
+            held_by=held.circuit_id,
+            **told,
+        )
     if error_class is ErrorClass.THROTTLED:
         seconds = trouble.retry_after_seconds
         wait = _THROTTLE_DEFAULT if seconds is None else timedelta(seconds=max(1, seconds))
@@ -72,6 +88,7 @@ def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[
         "state": "text",
         "run_after": "timestamptz",
         "refund": "integer",
+        "held_by": "bigint",
         "policy_decision": "text",
         "error_class": "text",
         "error_code": "text",
@@ -85,6 +102,7 @@ def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[
             one.state,
             one.run_after,
             int(one.refund),
+            one.held_by,
             one.policy_decision,
             one.error_class,
             one.error_code,
@@ -110,6 +128,7 @@ _END = f"""UPDATE {_TABLE} SET
     attempts = CASE WHEN {_AGAIN} THEN 0 ELSE {_TABLE}.attempts - v.refund END,
     requeues = CASE WHEN v.state = 'completed' THEN 0 ELSE {_TABLE}.requeues END,
     run_after = v.run_after,
+    held_by_id = v.held_by,
     rerun = false,
     claimed_by = '',
     claim_expires_at = NULL,

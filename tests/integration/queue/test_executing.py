@@ -58,7 +58,7 @@ def test_a_host_that_asks_to_slow_down_burns_no_attempt_and_is_heeded(queue: Que
     done = queue.drain()
 
     row = task(pk)
-    assert (done.retried, row.state, row.attempts) == (1, "queued", 0)
+    assert (done.held, row.state, row.attempts) == (1, "queued", 0)
     assert row.run_after == queue.clock.now + timedelta(seconds=90)
     assert (row.last_error_class, row.last_error_code) == ("throttled", "remote_throttled")
 
