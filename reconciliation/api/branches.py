@@ -32,6 +32,11 @@ from reconciliation.api.base import caller_of
 from reconciliation.api.findings import FindingRow
 from reconciliation.api.matrix import CoherenceSerializer, matrix_values
 from reconciliation.api.pagination import KeysetPages
+from reconciliation.api.retirement import (
+    PushSerializer,
+    RetirementSerializer,
+    retirement_values,
+)
 from reconciliation.api.rows import BodySerializer, RowSerializer, shown_rows, shown_time
 from reconciliation.api.runs import RunRow
 from reconciliation.filters import BranchFilter
@@ -39,6 +44,7 @@ from reconciliation.models import Finding, TaskState
 from reconciliation.selectors.branches import drift_of
 from reconciliation.selectors.coherence import coherence_matrix
 from reconciliation.selectors.counts import open_findings_of, worst_of
+from reconciliation.selectors.retirement import retirement_of
 from reconciliation.selectors.visible import visible_alerts, visible_findings, visible_tasks
 from reconciliation.services.snapshots import (
     HeadMoved,
@@ -110,6 +116,11 @@ class BranchInFull(BranchSerializer):
     alerts = AlertRow(many=True, help_text="Newest first, at most 25.")
     leases = HeldLease(many=True, help_text="Held ones that cover it.")
     runs = RunRow(many=True, help_text="Newest first, at most 25.")
+    pushes = PushSerializer(
+        many=True,
+        help_text="Since the heads last agreed, oldest first, the newest 50; empty when they do.",
+    )
+    retirement = RetirementSerializer(allow_null=True, help_text="null: never checked.")
     next_check_at = serializers.DateTimeField(allow_null=True)
     last_check_at = serializers.DateTimeField(allow_null=True)
 
@@ -254,6 +265,8 @@ def _in_full(branch: Branch, caller: Caller, *, now: datetime) -> dict[str, Any]
         "alerts": _newest(AlertRow, visible_alerts(caller).filter(**here)),
         "leases": _newest(HeldLease, leases_over(branch)),
         "runs": _newest(RunRow, runs_of(branch)),
+        "pushes": [] if branch.observed_head == branch.governed_head else branch.pushes,
+        "retirement": retirement_values(retirement_of(branch)),
         "next_check_at": shown_time(due or (watch.next_due_at if watch else None)),
         "last_check_at": shown_time(checked or branch.repository.observed_at),
     }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciliation.domain.codec import later
+
 Inputs = tuple[tuple[str, str], ...]
 """Named values as text, in a fixed order."""
 
@@ -34,6 +36,29 @@ class FindingDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class StackedRequest:
+    """An open pull request onto a branch: deleting the branch would close it."""
+
+    number: int
+    head_branch: str
+    head_sha: str
+    from_fork: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What whoever retires a branch needs to know, and how they take it back."""
+
+    head_sha: str
+    restore_command: str
+    merged_by: str
+    """pull_request, ancestry, equivalence, or empty: no merge of it is known."""
+    merged_pull_requests: tuple[int, ...]
+    would_close: tuple[StackedRequest, ...]
+    """By number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a check decided.
 
@@ -52,6 +77,8 @@ class Decision:
     renew_until: datetime | None = None
     reason: str = ""
     alert_acts: tuple["AlertAct", ...] = field(default=())
+    evidence: Evidence | None = later(None)
+    """Of a stale branch check that has something to say about retiring the branch."""
 
     @property
     def severity(self) -> str:

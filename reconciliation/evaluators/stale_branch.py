@@ -10,10 +10,16 @@ from datetime import datetime
 
 from governance.domain.policy import Mode, Policy, matching
 from reconciliation.domain.facts import StaleFacts
-from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.findings import (
+    Decision,
+    Evidence,
+    FindingDraft,
+    RuleHit,
+    StackedRequest,
+)
 from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
-from reconciliation.evaluators.wording import retirement_wording, sync_command
+from reconciliation.evaluators.wording import restore_command, retirement_wording, sync_command
 
 NEVER_BEHIND = frozenset(
     {
@@ -71,7 +77,8 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
     idle_days = _idle_days(facts, now)
     if reason or facts.last_activity_at is None:
         decision = _with_stale_base(facts, policy, "exempt", reason)
-        return replace(decision, reason=_with_stacked_requests(reason, facts))
+        told = _with_stacked_requests(reason, facts)
+        return replace(decision, reason=told, evidence=_if_stacked(facts, reason))
     if idle_days < rules.idle_days:
         return _with_stale_base(facts, policy, "active", "")
     stable_class = "merged" if facts.merged_by else "unmerged"
@@ -82,12 +89,46 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
     return _decide("recommend_retirement", stable_class, hits, facts, policy, idle_days)
 
 
+def _stacked(facts: StaleFacts) -> tuple[StackedRequest, ...]:
+    """Return the pull requests that deleting the branch would close with it, by number."""
+    return tuple(
+        StackedRequest(one.number, one.head_branch, one.head_sha, one.from_fork)
+        for one in sorted(facts.pull_requests_onto, key=lambda one: one.number)
+        if one.state == "open"
+    )
+
+
+def _evidence(facts: StaleFacts) -> Evidence:
+    head = facts.observed_head or ""
+    return Evidence(
+        head_sha=head,
+        restore_command=restore_command(facts.place.branch, head),
+        merged_by=facts.merged_by,
+        merged_pull_requests=tuple(
+            sorted(one.number for one in facts.pull_requests_from if one.state == "merged")
+        ),
+        would_close=_stacked(facts),
+    )
+
+
+def _if_stacked(facts: StaleFacts, reason: str) -> Evidence | None:
+    """Return the evidence about a branch that is kept but on which others are stacked.
+
+    Nothing is ever said about retiring a branch that never may be.
+    """
+    return _evidence(facts) if reason not in NEVER_BEHIND and _stacked(facts) else None
+
+
 def _with_stacked_requests(reason: str, facts: StaleFacts) -> str:
-    """Name the pull requests that deleting the branch would close with it."""
-    stacked = sorted(one.number for one in facts.pull_requests_onto if one.state == "open")
-    if reason != "open_pull_request_onto":
-        return reason
-    return f"{reason}: deleting it would close {', '.join(f'#{number}' for number in stacked)}"
+    return (
+        f"{reason}: deleting it would close {_numbers(_stacked(facts))}"
+        if reason == "open_pull_request_onto"
+        else reason
+    )
+
+
+def _numbers(requests: tuple[StackedRequest, ...]) -> str:
+    return ", ".join(f"#{one.number}" for one in requests)
 
 
 def _decide(
@@ -120,9 +161,12 @@ def _decide(
             ("merged_pull_requests", ", ".join(f"#{number}" for number in sorted(merged))),
             ("behind_default", _number(facts.behind_default)),
             ("idle_days", str(idle_days)),
+            ("restore", restore_command(facts.place.branch, facts.observed_head or "")),
         ),
     )
-    return Decision(decision, stable_class, clean=False, findings=(draft,))
+    return Decision(
+        decision, stable_class, clean=False, findings=(draft,), evidence=_evidence(facts)
+    )
 
 
 def _with_stale_base(facts: StaleFacts, policy: Policy, decision: str, reason: str) -> Decision:
@@ -145,7 +189,12 @@ def _with_stale_base(facts: StaleFacts, policy: Policy, decision: str, reason: s
         recommendation=f"Bring {facts.default_branch} into it before work goes on.",
         command=sync_command(facts.default_branch),
         expected=(("behind_at_most", str(limit)),),
-        actual=(("behind_default", str(behind)), ("head_sha", facts.observed_head or "")),
+        actual=(
+            ("behind_default", str(behind)),
+            ("head_sha", facts.observed_head or ""),
+            # Who rebases it moves the base of these.
+            *((("stacked_on_it", _numbers(stacked)),) if (stacked := _stacked(facts)) else ()),
+        ),
     )
     return Decision("sync_base", "stale_base", clean=False, findings=(draft,), reason=reason)
 

@@ -60,7 +60,7 @@ def _clean_up_wording(facts: HeadFacts) -> Wording:
         f"{branch} was deleted after a pull request had merged its governed snapshot"
         f" {short(governed)}.",
         "Nothing is lost: accept the deletion with a reason, or restore the branch.",
-        _command("push", "origin", f"{governed}:refs/heads/{branch}"),
+        restore_command(branch, governed or ""),
     )
 
 
@@ -107,7 +107,7 @@ def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
         return Wording(
             f"{branch} is gone from the remote; its governed snapshot is {governed}.",
             "Restore the branch, or accept the deletion with a reason.",
-            _command("push", "origin", f"{facts.governed_head}:{ref}"),
+            restore_command(branch, facts.governed_head or ""),
         )
     if drift_class == "recreated":
         return Wording(
@@ -149,7 +149,7 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
             if facts.merged_by
             else "Ask its author; retire it only when its commits are not needed."
         )
-        + f" Restore it any time with: {_command('push', 'origin', f'{head}:refs/heads/{branch}')}",
+        + f" Restore it any time with: {restore_command(branch, head)}",
         _command(
             "push",
             f"--force-with-lease=refs/heads/{branch}:{head}",
@@ -158,6 +158,11 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
             f"refs/heads/{branch}",
         ),
     )
+
+
+def restore_command(branch: str, head: str) -> str:
+    """Return how to put a branch back where it was."""
+    return _command("push", "origin", f"{head}:refs/heads/{branch}")
 
 
 def sync_command(default_branch: str) -> str:

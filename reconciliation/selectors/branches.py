@@ -23,6 +23,7 @@ from reconciliation.models import Alert, Finding, ReconciliationTask, TaskKind, 
 from reconciliation.selectors.coherence import CoherenceMatrix, coherence_matrix
 from reconciliation.selectors.history import HistoryLine, history_of_traces
 from reconciliation.selectors.pages import PAGE_SIZE, Page
+from reconciliation.selectors.retirement import Retirement, retirement_of
 from reconciliation.selectors.visible import visible_alerts, visible_findings, visible_tasks
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -51,6 +52,7 @@ class BranchPage:
     leases: tuple[Lease, ...]
     runs: tuple[RunRecord, ...]
     pull_requests: tuple[PullRequest, ...]
+    retirement: Retirement | None
     tasks: tuple[ReconciliationTask, ...]
     timeline: tuple[HistoryLine, ...]
     next_check_at: datetime | None
@@ -167,6 +169,7 @@ def branch_page(
         ),
         leases=tuple(leases_over(row)),
         runs=tuple(runs_of(row)[:10]),
+        retirement=retirement_of(row),
         pull_requests=tuple(
             visible_pull_requests(caller)
             .filter(repository_id=row.repository_id)

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from governance.domain.policy import Policy
 from reconciliation.domain.facts import StaleFacts
-from reconciliation.domain.findings import Decision, FindingDraft
+from reconciliation.domain.findings import Decision, Evidence, FindingDraft, StackedRequest
 from reconciliation.evaluators.stale_branch import evaluate_stale_branch
 from tests.unit.evaluators.facts import (
     DEFAULTS,
@@ -19,6 +19,7 @@ from tests.unit.evaluators.facts import (
     NULL_IDS,
     A,
     B,
+    C,
     lease,
     place,
     policy,
@@ -72,7 +73,9 @@ def test_one_reason_is_enough_to_keep_a_branch(change: dict[str, Any], reason: s
 
     decision = decide(replace(long_merged, **change))
 
-    assert decision == Decision("exempt", "active", clean=True, reason=reason)
+    assert replace(decision, evidence=None) == Decision(
+        "exempt", "active", clean=True, reason=reason
+    )
 
 
 @pytest.mark.parametrize("pattern", ["topic", "t*", "**", "[t]opic"])
@@ -226,6 +229,7 @@ def test_a_recommendation_carries_the_evidence_the_head_and_the_way_back() -> No
         "merged_pull_requests": "#7",
         "behind_default": "3",
         "idle_days": "100",
+        "restore": f"git push origin {A}:refs/heads/topic",
     }
     assert finding.expected == (("activity_within_days", "60"),)
     assert f"git push origin {A}:refs/heads/topic" in finding.recommendation
@@ -245,6 +249,70 @@ def test_what_is_not_known_to_be_merged_is_not_said_to_be_nowhere_else() -> None
     assert finding.summary == "topic has been idle for 100 days and no merge of it is known."
     assert "Ask its author" in finding.recommendation
     assert dict(finding.actual)["behind_default"] == ""
+
+
+# --- the evidence ---------------------------------------------------------------------------------
+
+STACKED = (
+    request(9, head_branch="child", head_sha=B, base_branch="topic"),
+    request(8, head_branch="fork", head_sha=C, base_branch="topic", from_fork=True),
+    request(7, state="closed", base_branch="topic"),
+)
+WOULD_CLOSE = (StackedRequest(8, "fork", C, True), StackedRequest(9, "child", B, False))
+
+
+@pytest.mark.parametrize("idle", [61 * DAY, 100 * DAY])
+def test_notice_and_recommendation_carry_the_evidence_in_parts(idle: timedelta) -> None:
+    merged = (request(5, state="merged", head_sha=A), request(3, state="merged", head_sha=A))
+
+    decision = decide(stale_facts(idle=idle, merged_by="pull_request", pull_requests_from=merged))
+
+    assert decision.evidence == Evidence(
+        head_sha=A,
+        restore_command=f"git push origin {A}:refs/heads/topic",
+        merged_by="pull_request",
+        merged_pull_requests=(3, 5),
+        would_close=(),
+    )
+
+
+@pytest.mark.parametrize("idle", [DAY, 100 * DAY])
+def test_the_pull_requests_that_a_deletion_would_close_are_listed(idle: timedelta) -> None:
+    decision = decide(stale_facts(idle=idle, pull_requests_onto=STACKED))
+
+    assert decision.reason == "open_pull_request_onto: deleting it would close #8, #9"
+    assert decision.evidence is not None
+    assert decision.evidence.would_close == WOULD_CLOSE
+
+
+def test_they_are_listed_whatever_else_keeps_the_branch() -> None:
+    facts = stale_facts(
+        pull_requests_from=(request(),), pull_requests_onto=STACKED, behind_default=9
+    )
+
+    decision = decide(facts)
+
+    assert (decision.decision, decision.reason) == ("sync_base", "open_pull_request_from")
+    assert decision.evidence is not None
+    assert decision.evidence.would_close == WOULD_CLOSE
+    assert ("stacked_on_it", "#8, #9") in decision.findings[0].actual
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"observed_head": None},
+        {"default_branch": "topic"},
+        {"default_branch": ""},
+        {"branch_class": "default"},
+        {"branch_class": "protected"},
+        {"place": place("gh-readonly-queue/main/pr-7")},
+    ],
+)
+def test_nothing_is_said_about_retiring_what_never_may_be(change: dict[str, Any]) -> None:
+    stacked = stale_facts(pull_requests_onto=STACKED)
+
+    assert decide(replace(stacked, **change)).evidence is None
 
 
 # --- a base that is left behind -------------------------------------------------------------------
