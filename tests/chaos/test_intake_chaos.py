@@ -4,7 +4,9 @@
     CHAOS_DELIVERIES=2000 …                              fewer
 
 The ordinary suite runs the short form. A request whose connection died is sent again under the same
-id, as a person's or a host's redelivery would be; what was answered must then be worked, once.
+id, as a person's or a host's redelivery would be; what was answered must then be worked, once. An
+observation that is at work at each of three kills is taken for poison, as it should be: then it is
+requeued by hand, as a person would.
 """
 
 import json
@@ -21,8 +23,10 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from audit.domain.caller import NOBODY, Caller
 from governance.models import Repository
 from reconciliation.models import (
     ReconciliationTask,
@@ -32,17 +36,19 @@ from reconciliation.models import (
     WebhookRefusal,
 )
 from reconciliation.schedules import ensure_tick_schedule
+from reconciliation.selectors.dead_letters import DeadLetterChoice
+from reconciliation.services.dead_letters import requeue_dead_letters
 from tests.chaos.intake_site import IntakeSite, Sender
 from tests.chaos.world import git_repository
 from tests.factories.governance import RepositoryFactory, TenantFactory
 from tests.factories.webhooks import github_headers, push_body, webhook_source
-from tests.integration.queue.programs import wait_until
 
 DELIVERIES = int(os.environ.get("CHAOS_DELIVERIES", "10000"))
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 REPOSITORIES = 5
 SENDERS = 8
-KILLS = 3
+PATIENCE_SECONDS = 300
+"""How long a machine may make no progress at all; while there is some, it is waited for."""
 
 pytestmark = [
     pytest.mark.postgres,
@@ -119,12 +125,11 @@ def applied_log() -> Iterator[None]:
         cursor.execute("DROP TABLE applied_log")
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
-def test_300_deliveries_survive_three_kills(
+def test_200_deliveries_survive_two_kills(
     site: IntakeSite, applied_log: None, tmp_path: Path
 ) -> None:
-    storm(site, tmp_path, deliveries=300)
+    storm(site, tmp_path, deliveries=200, kills=2)
 
 
 @pytest.mark.chaos
@@ -132,26 +137,55 @@ def test_300_deliveries_survive_three_kills(
 def test_10000_deliveries_survive_three_kills(
     site: IntakeSite, applied_log: None, tmp_path: Path
 ) -> None:
-    storm(site, tmp_path, deliveries=DELIVERIES)
+    storm(site, tmp_path, deliveries=DELIVERIES, kills=3)
 
 
-def storm(site: IntakeSite, folder: Path, *, deliveries: int) -> None:
-    """Send them all, kill three times meanwhile, let the rest be worked, and count."""
+def storm(site: IntakeSite, folder: Path, *, deliveries: int, kills: int) -> None:
+    """Send them all, kill so often meanwhile, let the rest be worked, and count."""
     requests = mixed(governed(folder), deliveries, random.Random(SEED))
     site.start()
     began = time.monotonic()
-    answers = send_all(requests, site)
-    took = time.monotonic() - began
-    wait_until(
-        lambda: not _unworked(), within_seconds=60 + deliveries / 50, what="all deliveries worked"
-    )
+    answers = send_all(requests, site, kills=kills)
+    sent = time.monotonic() - began
+    requeued = let_it_end()
     told = (
-        f"seed {SEED}; {len(requests)} requests in {took:.1f} s; {site.restarts} restarts,"
-        f" {answers.broken} broken connections; {dict(answers.statuses)};"
+        f"seed {SEED}; {len(requests)} requests in {sent:.1f} s, all worked after"
+        f" {time.monotonic() - began:.1f} s; {site.restarts} restarts, {answers.broken} broken"
+        f" connections, {requeued} requeued; {dict(answers.statuses)};"
         f" {dict(sorted(answers.outcomes.items()))}"
     )
     print(told)
-    verdict(requests, answers, site, told)
+    assert site.restarts == kills
+    assert answers.broken >= kills, f"nobody was hit while sending: {told}"
+    verdict(requests, answers, told)
+
+
+def let_it_end() -> int:
+    """Wait until all is worked, and return how many poisonous tasks were requeued for that.
+
+    A slow machine is given all the time it needs, as long as what is left grows less.
+    """
+    requeued, least, deadline = 0, sys.maxsize, time.monotonic() + PATIENCE_SECONDS
+    while left := _unworked() + _unfinished().count():
+        if _unfinished().filter(state=TaskState.DEAD).exists():
+            requeued += _requeue_poison()
+        if left < least:
+            least, deadline = left, time.monotonic() + PATIENCE_SECONDS
+        tasks = _unfinished().values_list("task_kind", "state", "attempts", "last_error")
+        assert time.monotonic() < deadline, f"{left} are left, {list(tasks[:20])}"
+        time.sleep(0.2)
+    return requeued
+
+
+def _requeue_poison() -> int:
+    dealt = requeue_dead_letters(
+        DeadLetterChoice(error_class="poison", error_code="claim_lost"),
+        caller=Caller(NOBODY.actor, None, frozenset({"admin", "tasks"})),
+        reason="We killed its workers ourselves.",
+        correlation_id="intake-chaos",
+        now=timezone.now(),
+    )
+    return len(dealt.done)
 
 
 def governed(folder: Path) -> list[str]:
@@ -202,16 +236,17 @@ def _fields(one: Request) -> tuple[str, str, bytes, dict[str, str]]:
     return one.path, one.delivery_id, one.body, one.headers
 
 
-def send_all(requests: Sequence[Request], site: IntakeSite) -> Answers:
-    """Send at full speed over eight connections; kill when a quarter, half and most are sent."""
+def send_all(requests: Sequence[Request], site: IntakeSite, *, kills: int) -> Answers:
+    """Send at full speed over eight connections, and kill after equal parts of them."""
     answers = Answers()
     numbers = iter(range(len(requests)))
     lock = threading.Lock()
     sent = threading.Semaphore(0)
     failures: list[BaseException] = []
+    over = threading.Event()
 
     def work() -> None:
-        sender = Sender(site.port, patience_seconds=120)
+        sender = Sender(site.port, patience_seconds=2 * PATIENCE_SECONDS, over=over)
         try:
             while True:
                 with lock:
@@ -232,13 +267,17 @@ def send_all(requests: Sequence[Request], site: IntakeSite) -> Answers:
     threads = [threading.Thread(target=work, daemon=True) for _ in range(SENDERS)]
     for thread in threads:
         thread.start()
-    for _ in range(KILLS):
-        for _ in range(len(requests) // (KILLS + 1)):
-            while not sent.acquire(timeout=1):
-                assert not failures, failures
-        site.kill_and_restart()
-    for thread in threads:
-        thread.join(300)
+    try:
+        for _ in range(kills):
+            for _ in range(len(requests) // (kills + 1)):
+                while not sent.acquire(timeout=1):
+                    assert not failures, failures
+            site.kill_and_restart()
+        for thread in threads:
+            thread.join(4 * PATIENCE_SECONDS)
+            assert not thread.is_alive(), "a sender never ended"
+    finally:
+        over.set()  # should this fail, nobody goes on knocking
     assert not failures, failures
     return answers
 
@@ -247,13 +286,15 @@ def _unworked() -> int:
     return WebhookDelivery.objects.filter(outcome="accepted", applied_at__isnull=True).count()
 
 
-def verdict(requests: Sequence[Request], answers: Answers, site: IntakeSite, told: str) -> None:
+def _unfinished() -> QuerySet[ReconciliationTask]:
+    return ReconciliationTask.objects.exclude(state=TaskState.COMPLETED)
+
+
+def verdict(requests: Sequence[Request], answers: Answers, told: str) -> None:
+    """Fail unless what was answered is what was kept, and each delivery was worked once."""
     forged = Counter(one.path for one in requests if one.kind == "forged")
     kept = dict(WebhookDelivery.objects.values_list("delivery_id", "outcome"))
-    unfinished = ReconciliationTask.objects.exclude(state=TaskState.COMPLETED)
 
-    assert site.restarts == KILLS
-    assert answers.broken >= KILLS, f"nobody was hit while sending: {told}"
     assert set(answers.statuses) == {202, 401}, told
     assert set(kept) == answers.accepted | answers.ignored, told
     assert {name for name, outcome in kept.items() if outcome == "accepted"} == answers.accepted
@@ -262,7 +303,6 @@ def verdict(requests: Sequence[Request], answers: Answers, site: IntakeSite, tol
     refusals = WebhookRefusal.objects.values_list("source__token", "count")
     counted = {f"/api/v1/webhooks/{token}": count for token, count in refusals}
     assert {path: min(counted[path], forged[path]) for path in forged} == forged, told
-    assert list(unfinished.values_list("task_kind", "state", "last_error")) == [], told
     assert _times_applied() == dict.fromkeys(
         WebhookDelivery.objects.filter(outcome="accepted").values_list("pk", flat=True), 1
     ), told

@@ -1,7 +1,7 @@
 """The world that chaos breaks into, as a program of its own: made, fed with work, and looked over.
 
     python -m tests.chaos.world make FOLDER REPOSITORIES BRANCHES
-    python -m tests.chaos.world feed WAVES PAUSE_SECONDS
+    python -m tests.chaos.world feed WAVES PAUSE_SECONDS [ONLY_WAVE]
     python -m tests.chaos.world report
 
 Every branch gets three checks. Half of the branches moved to a head that a run record covers, so
@@ -110,14 +110,17 @@ def git_repository(folder: Path, *, branches: int) -> tuple[str, str]:
     return before, after
 
 
-def feed(*, waves: int, pause_seconds: float) -> None:
-    """Queue the checks of all branches in waves; whatever the database does, each wave gets in."""
+def feed(*, waves: int, pause_seconds: float, only: int | None) -> None:
+    """Queue the checks of all branches in waves; whatever the database does, each wave gets in.
+
+    With `only`, that wave is queued and no other.
+    """
     from django.db import DatabaseError, connection
 
     from governance.models import Branch
 
     rows = None
-    for wave in range(waves):
+    for wave in range(waves) if only is None else [only]:
         while True:
             try:
                 if rows is None:
@@ -264,7 +267,8 @@ def main() -> None:
             now=timezone.now(),
         )
     elif action == "feed":
-        feed(waves=int(arguments[0]), pause_seconds=float(arguments[1]))
+        only = int(arguments[2]) if len(arguments) > 2 else None
+        feed(waves=int(arguments[0]), pause_seconds=float(arguments[1]), only=only)
     else:
         print(json.dumps(report()))
 
