@@ -50,14 +50,28 @@ _encode = json.JSONEncoder(
 ).encode
 
 
+# Made once: every entry, key and decision is written by it.
+_ENCODER = json.JSONEncoder(
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    allow_nan=False,
+    default=_as_text,
+)
+_HARMLESS = frozenset({str, int, bool, type(None)})
+
+
 def _refuse_floats(value: Any) -> None:
+    """Look at every value; the harmless ones, which are nearly all, without a call for each."""
     if isinstance(value, float):
         raise TypeError("floats have no portable text: use integers or strings")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"keys are text, not {type(key).__name__}")
-            _refuse_floats(item)
+            if type(item) not in _HARMLESS:
+                _refuse_floats(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_floats(item)
+            if type(item) not in _HARMLESS:
+                _refuse_floats(item)

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 
 _LATER = "later"
+_AS_THEY_ARE = frozenset({str, int, bool, NoneType})
 
 
 def later(default: T) -> T:
@@ -25,6 +26,8 @@ def later(default: T) -> T:
 
 def encode(value: Any) -> Any:
     """Return a frozen value as JSON values: datetimes as UTC text, tuples as lists."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {
             name: encode(item)
