@@ -77,6 +77,22 @@ class RefusalInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class WorkedIn(admin.SimpleListFilter):
+    """Whether what a delivery announced was worked in."""
+
+    title = "worked in"
+    parameter_name = "worked_in"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("no", "Not yet"), ("yes", "Yes")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list; an unknown word narrows nothing."""
+        wanted = {"no": True, "yes": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(applied_at__isnull=wanted)
+
+
 @admin.register(WebhookSource)
 class WebhookSourceAdmin(ScopedAdmin):
     """Webhook sources; their path token is half of the secret, so it shows its beginning only."""
@@ -101,13 +117,27 @@ class WebhookDeliveryAdmin(ScopedAdmin):
     """Deliveries, newest first; bodies are known by their hash."""
 
     tenant_path = "source__tenant__slug"
-    list_display = ("received_at", "event", "source", "outcome", "reason", "delivery_id", "trace")
-    list_filter = (TenantFilter, "outcome", "source__host_kind", "received_at")
-    list_select_related = ("source",)
+    list_display = ("received_at", "outcome", "event", "repo", "source", "trace", "reason")
+    list_filter = (
+        TenantFilter,
+        "outcome",
+        WorkedIn,
+        "source__host_kind",
+        "received_at",
+    )
+    list_select_related = ("source", "task")
     search_fields = ("correlation_id__exact", "delivery_id__exact")
     search_help_text = "Exact correlation id or delivery id."
-    exclude = ("body", "headers", "events")
-    readonly_fields = ("headers_kept", "normalised_events", "tasks_caused")
+    readonly_fields = ("headers_kept", "normalised_events", "tasks_caused", "body_kept", "trace")
+    fieldsets = (
+        (None, {"fields": ("received_at", "source", "event", "outcome", "reason")}),
+        ("What came of it", {"fields": ("tasks_caused", "applied_at", "trace")}),
+        ("What it announced", {"fields": ("normalised_events",)}),
+        (
+            "As it came",
+            {"fields": ("delivery_id", "headers_kept", "body_sha256", "body_kept", "secret_id")},
+        ),
+    )
     actions = ("replay",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -118,6 +148,17 @@ class WebhookDeliveryAdmin(ScopedAdmin):
     def headers_kept(self, row: WebhookDelivery) -> str:
         """Return the headers that were worth keeping."""
         return as_json(row.headers)
+
+    @admin.display(description="repository")
+    def repo(self, row: WebhookDelivery) -> str | None:
+        """Return what it made us read; nothing where it asked for no work."""
+        return row.task.repo if row.task else None
+
+    @admin.display(description="body")
+    def body_kept(self, row: WebhookDelivery) -> str:
+        """Return how long it is, and whether it is kept."""
+        kept = WebhookDelivery.objects.filter(pk=row.pk, body__isnull=False).exists()
+        return f"{row.body_bytes} bytes, {'kept' if kept else 'kept no more'}"
 
     @admin.display(description="events")
     def normalised_events(self, row: WebhookDelivery) -> str:

@@ -8,7 +8,13 @@ from django.db.models.functions import TruncHour
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import Repository, visible_branches
-from reconciliation.domain.webhook_health import WINDOW, HeardFacts, Verdict, judge_webhook
+from reconciliation.domain.webhook_health import (
+    WINDOW,
+    HeardFacts,
+    Verdict,
+    in_hours,
+    judge_webhook,
+)
 from reconciliation.models import (
     Origin,
     ReconciliationTask,
@@ -52,6 +58,12 @@ class WebhookHealth:
         """The share of head changes that a sweep saw first; None before any change."""
         changes = self.changes_by_webhook + self.changes_by_sweep
         return round(100 * self.changes_by_sweep / changes) if changes else None
+
+    @property
+    def usual_silence(self) -> str | None:
+        """The longest silence of the window in words; None while it says little."""
+        usual = self.verdict.usual_silence
+        return None if usual is None else in_hours(usual)
 
 
 def webhook_health(repository: Repository, caller: Caller, *, now: datetime) -> WebhookHealth:

@@ -437,3 +437,32 @@ def test_a_viewer_is_not_offered_a_replay(ignored: WebhookDelivery, tenant_world
     )
 
     assert not ReconciliationTask.objects.exists()
+
+
+def test_the_admins_list_tells_what_was_not_worked_in(
+    ignored: WebhookDelivery, tenant_world: World
+) -> None:
+    olga = person("olga", "operator", tenant_world)
+    page = reverse("admin:reconciliation_webhookdelivery_changelist")
+
+    listed = {
+        wanted: olga.get(page, {"worked_in": wanted}).content.decode().count("action-select")
+        for wanted in ("no", "yes", "what")
+    }
+
+    assert listed["no"] == listed["what"] > listed["yes"]
+
+
+def test_the_admin_shows_whether_the_body_is_kept_and_never_the_body(
+    ignored: WebhookDelivery, tenant_world: World
+) -> None:
+    olga = person("olga", "operator", tenant_world)
+    page = reverse("admin:reconciliation_webhookdelivery_change", args=[ignored.pk])
+
+    before = olga.get(page).content.decode()
+    WebhookDelivery.objects.update(body=None)
+    after = olga.get(page).content.decode()
+
+    assert f"{ignored.body_bytes} bytes, kept<" in before
+    assert f"{ignored.body_bytes} bytes, kept no more<" in after
+    assert "pusher" not in before
