@@ -13,6 +13,7 @@ from audit.domain.entries import Entry
 from governance.selectors.credential_use import ReadFrom, read_from
 from reconciliation.domain.circuits import (
     MENDED_BY_THE_HOST,
+    OPENS_AFTER,
     CircuitFacts,
     CircuitState,
     Evidence,
@@ -60,7 +61,7 @@ def judge(answered: Sequence[ClaimedTask], troubles: Sequence[Trouble], *, now: 
     """
     judged = Judged()
     told = [trouble for trouble in troubles if trouble.code.startswith("remote_")]
-    if not told and not Circuit.objects.filter(failing_since__isnull=False).exists():
+    if not told and not (answered and _is_anything_failing()):
         return judged
     asked = [*answered, *(trouble.task for trouble in told)]
     places = {place.repository_id: place for place in read_from(one.repository_id for one in asked)}
@@ -111,6 +112,10 @@ def close_circuit(row: Circuit, *, reason: str, now: datetime) -> list[Entry]:
     ]
 
 
+def _is_anything_failing() -> bool:
+    return Circuit.objects.filter(failing_since__isnull=False).exists()
+
+
 def _evidence(
     answered: Sequence[ClaimedTask], told: Sequence[Trouble], places: Mapping[int, ReadFrom]
 ) -> dict[str, list[Evidence]]:
@@ -139,12 +144,7 @@ def _evidence(
 
 def _move(row: Circuit, evidence: Sequence[Evidence], judged: Judged, *, now: datetime) -> None:
     before = facts_of(row)
-    repositories = 2
-    behind = {one.repository_id for one in before.failures}
-    behind |= {one.repository_id for one in evidence}
-    if len(behind) == 1 and not before.is_open:
-        repositories = len(members_of(row))
-    verdict = after(before, evidence, repositories=repositories, now=now)
+    verdict = after(before, evidence, repositories=_behind(row, before, evidence), now=now)
     if verdict == before:
         return
     if any(one.shown is not Shown.ANSWERED for one in evidence):
@@ -166,6 +166,20 @@ def _move(row: Circuit, evidence: Sequence[Evidence], judged: Judged, *, now: da
                 next_probe_at=row.next_probe_at,
             )
         )
+
+
+def _behind(row: Circuit, before: CircuitFacts, evidence: Sequence[Evidence]) -> int:
+    """Return how many repositories are behind a circuit, as far as the rules must know: 1, or more.
+
+    Counted only when one repository alone might open it: a broken one fails again and again.
+    """
+    failing = [one for one in evidence if one.shown is Shown.FAILED]
+    tasks = {one.task_id for one in before.failures} | {one.task_id for one in failing}
+    repositories = {one.repository_id for one in before.failures}
+    repositories |= {one.repository_id for one in failing}
+    if before.is_open or len(tasks) < OPENS_AFTER or len(repositories) > 1:
+        return 2
+    return len(members_of(row))
 
 
 def _opened(row: Circuit, evidence: Sequence[Evidence], *, now: datetime) -> list[Entry]:

@@ -10,7 +10,15 @@ import pytest
 from django.db import connection
 
 from audit.services import verify
-from reconciliation.models import Evaluation, ReconciliationTask, TaskAttempt, TaskKind
+from reconciliation.models import (
+    Alert,
+    Circuit,
+    Evaluation,
+    ReconciliationTask,
+    TaskAttempt,
+    TaskKind,
+)
+from reconciliation.remotes.base import RemoteUnavailable
 from reconciliation.services.batches import work_batch
 from reconciliation.services.claiming import claim
 from reconciliation.services.execute import Limits, drain
@@ -111,6 +119,39 @@ def test_reapers_at_once_take_each_claim_back_once(queue: Queue) -> None:
     assert sum(reaped) == 30
     assert TaskAttempt.objects.filter(outcome="lost").count() == 30
     assert set(ReconciliationTask.objects.values_list("attempts", flat=True)) == {1}
+    assert verify("acme") is None
+
+
+def test_workers_that_meet_an_outage_at_once_open_one_circuit_with_one_alert(queue: Queue) -> None:
+    repositories = [queue.repository(f"acme/r{number:02}") for number in range(24)]
+    for repository in repositories:
+        queue.remote.fail(repository.clone_url, RemoteUnavailable("connection refused"))
+        queue.observe(repository)
+
+    def work(number: int) -> None:
+        claimed = queue.claim(f"worker-{number}", limit=6)
+        barrier.wait()
+        work_batch(claimed, remote=queue.remote, worker=f"worker-{number}", clock=queue.clock)
+
+    barrier = threading.Barrier(WORKERS)
+    in_threads(work)
+
+    circuit = Circuit.objects.get()
+    assert (circuit.state, circuit.openings) == ("open", 1)
+    assert Alert.objects.count() == 1
+    tasks = ReconciliationTask.objects.values_list("state", "attempts", "held_by")
+    assert set(tasks) == {("queued", 0, circuit.pk)}
+    assert verify("acme") is None
+
+    for repository in repositories:
+        queue.remote.fail(repository.clone_url, None)
+    queue.clock.now = circuit.next_probe_at or queue.clock.now
+    in_threads(lambda number: _drain(queue, f"worker-{number}"))
+    _drain(queue, "the last")
+
+    states = ReconciliationTask.objects.values_list("state", "attempts")
+    assert set(states) == {("completed", 1)}
+    assert Alert.objects.get().state == "resolved"
     assert verify("acme") is None
 
 
