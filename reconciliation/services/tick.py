@@ -16,14 +16,13 @@ from reconciliation.models import (
     ReconciliationTask,
     SweepTrigger,
     TaskState,
-    WebhookDelivery,
 )
 from reconciliation.services.measuring import measured
 from reconciliation.services.reap import reap_lost_claims
+from reconciliation.services.retention import drop_old_bodies
 from reconciliation.services.sweeps import Budget, plan_sweep
 from reconciliation.services.wake import wake
 
-_PRUNE_BATCH = 500
 _KEEP_WAKE_UP_FAILURES = timedelta(days=7)
 
 
@@ -66,7 +65,9 @@ def tick(
     if waiting:
         with transaction.atomic():
             wake(now)
-    pruned = _prune(body_retention=body_retention, now=now)
+    pruned = drop_old_bodies(keep=body_retention, now=now)
+    # django-q2 never prunes failures by itself.
+    Failure.objects.filter(started__lt=now - _KEEP_WAKE_UP_FAILURES).delete()
     # Fold what ended into the totals here, so that a scrape finds little left to do.
     measured([], now=now)
     Heartbeat.objects.update_or_create(name="tick", defaults={"at": now})
@@ -77,15 +78,3 @@ def tick(
         woken=waiting,
         bodies_pruned=pruned,
     )
-
-
-def _prune(*, body_retention: timedelta, now: datetime) -> int:
-    old = WebhookDelivery.objects.filter(
-        received_at__lt=now - body_retention, body__isnull=False
-    ).order_by("id")
-    pruned = WebhookDelivery.objects.filter(
-        pk__in=list(old.values_list("pk", flat=True)[:_PRUNE_BATCH])
-    ).update(body=None)
-    # django-q2 never prunes failures by itself.
-    Failure.objects.filter(started__lt=now - _KEEP_WAKE_UP_FAILURES).delete()
-    return pruned
