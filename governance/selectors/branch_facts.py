@@ -1,22 +1,18 @@
 """What the reconciler asks about repositories and branches: set-based reads as plain rows."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db import connection
-from django.db.models import Q
 
 from audit.setwise import aware, rows_source
 from governance.models import (
     Branch,
-    GateResult,
     Lease,
     LeaseState,
-    PullRequest,
     Repository,
     RunRecord,
     Tenant,
@@ -175,13 +171,6 @@ def pushes_so_far(
         }
 
 
-def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
-    """Return the run records of each branch, sorted by run id."""
-    wanted = set(keys)
-    rows = RunRecord.objects.filter(**among(wanted, "branch")).order_by("run_id", "pk")
-    return _group(((row.repository_id, row.branch), row) for row in rows)
-
-
 def branches_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], str]:
     """Return the branch of each `(repository, run id)`."""
     wanted = set(keys)
@@ -210,37 +199,6 @@ def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, dateti
         if expires_at - now <= timedelta(seconds=ttl) / 2
     )
     return list(islice(due, limit))
-
-
-def pull_requests_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[PullRequest]]:
-    """Return the pull requests from or onto each branch, sorted by number.
-
-    One from a fork is never one *from* our branch, even when the names agree.
-    """
-    wanted = set(keys)
-    names = {name for _, name in wanted}
-    rows = PullRequest.objects.filter(
-        Q(head_branch__in=names) | Q(base_branch__in=names),
-        repository_id__in={pk for pk, _ in wanted},
-    ).order_by("number", "pk")
-    found: dict[BranchKey, list[PullRequest]] = defaultdict(list)
-    for row in rows:
-        touched = {row.base_branch} if row.from_fork else {row.base_branch, row.head_branch}
-        for name in sorted(touched):
-            if (row.repository_id, name) in wanted:
-                found[row.repository_id, name].append(row)
-    return dict(found)
-
-
-def gates_by_sha(shas: Iterable[tuple[int, str]]) -> dict[tuple[int, str], list[GateResult]]:
-    """Return the gate results at each `(repository, sha)`, sorted by context."""
-    wanted = set(shas)
-    rows = GateResult.objects.filter(**among(wanted, "sha")).order_by("context", "pk")
-    return _group(
-        ((row.repository_id, row.sha), row)
-        for row in rows
-        if (row.repository_id, row.sha) in wanted
-    )
 
 
 def idle_branches(
@@ -278,13 +236,6 @@ def among(wanted: Iterable[tuple[int, str]], field: str) -> dict[str, object]:
         "repository_id__in": {pk for pk, _ in pairs},
         f"{field}__in": {value for _, value in pairs},
     }
-
-
-def _group(pairs: Iterable[tuple[tuple[int, str], object]]) -> dict[tuple[int, str], list]:  # type: ignore[type-arg]
-    found: dict[tuple[int, str], list[object]] = defaultdict(list)
-    for key, row in pairs:
-        found[key].append(row)
-    return dict(found)
 
 
 def _repository_row(row: Repository) -> RepositoryRow:

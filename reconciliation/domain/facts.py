@@ -42,7 +42,7 @@ class LeaseFact:
     expires_at: datetime
     acquired_at: datetime | None = later(None)
     ended_at: datetime | None = later(None)
-    """When it was released, broken or ended as expired; None while it is held."""
+    """When it was released or broken before it would have run out, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class PullRequestFact:
     merge_sha: str
     from_fork: bool
     labels: tuple[str, ...]
+    merged_at: datetime | None = later(None)
+    """By the host's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class StaleFacts:
 
 @dataclass(frozen=True, slots=True)
 class GateFact:
-    """The newest result of a gate at a commit."""
+    """The newest result of a gate at a commit, as the host announced it or a run recorded it."""
 
     context: str
     sha: str
@@ -151,7 +153,11 @@ class GateFact:
 
 @dataclass(frozen=True, slots=True)
 class MissingRunFacts:
-    """What shows that a branch is under governance, and the run records that it has."""
+    """What shows that a branch is under governance, and the run records that it has.
+
+    `runs` are those that run on the branch, and those that ended at its head, or at the head or the
+    merge of one of the pull requests.
+    """
 
     place: Place
     branch_class: str
@@ -164,6 +170,8 @@ class MissingRunFacts:
     pull_requests: tuple[PullRequestFact, ...]
     base_classes: tuple[tuple[str, str], ...]
     """(base branch, its class) of those pull requests."""
+    same_as: str = later("")
+    """The default branch, when it is at the very same head: the branch has no change of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ RULES_VERSIONS: dict[str, int] = {
     "divergence_alert": 1,
     "head_drift": 1,
     "lease_renewal": 1,
-    "missing_run": 1,
+    "missing_run": 2,
     "observe_refs": 1,
     "stale_branch": 2,
 }

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from governance.domain.policy import Mode, Policy, follows_naming
 from reconciliation.domain.facts import MissingRunFacts, PullRequestFact
-from reconciliation.domain.findings import Decision, FindingDraft, RuleHit
+from reconciliation.domain.findings import Decision, FindingDraft, Inputs, RuleHit
 from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
 from reconciliation.evaluators.work_in_flight import in_flight
 
 GOVERNED_BASES = frozenset({"default", "protected", "governed"})
+PASSED = frozenset({"success", "passed"})
+"""The word of hosts, as we normalise it, and the word of run records."""
 
 Activity = tuple[str, str]
 """What shows governance, and its reference: `("lease", "lease_a")`."""
@@ -47,35 +49,52 @@ def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activit
 def evaluate_missing_run(facts: MissingRunFacts, policy: Policy, now: datetime) -> Decision:
     """Return `not_governed`, `recorded`, `grace`, `running` or `missing`.
 
-    The record of a head may still be in flight for `grace_seconds` after the head was seen. A run
+    `missing` also stands for a merge that has its run but not every required gate at what it
+    merged. A record may still be in flight for `grace_seconds` after the head was seen, or after
+    the merge. A branch that is where the default branch is has no change of its own. A run
     that is still running on the branch counts as in flight for as long as its heartbeats say that
     it lives; a merge waits for no run.
     """
     rules = policy.missing_run
     if rules.mode is Mode.OFF:
         return Decision("off", "off", clean=True, reason="missing_run is off")
-    merged = _merged_without_run(facts)
-    head_is_recorded = _is_recorded(facts, facts.observed_head)
+    merges = _merges(facts)
+    unrecorded = [one for one in merges if not _is_merge_recorded(facts, one)]
+    ungated = [
+        one for one in merges if one not in unrecorded and _gates_not_passed(facts, one, policy)
+    ]
+    head_is_recorded = _is_recorded(facts, facts.observed_head) or bool(facts.same_as)
     activity = governance_activity(facts, policy)
-    if not merged and (head_is_recorded or not activity):
+    if not unrecorded and not ungated and (head_is_recorded or not activity):
         decision = "recorded" if activity else "not_governed"
         return Decision(decision, decision, clean=True)
-    until = facts.head_changed_at + timedelta(seconds=rules.grace_seconds)
+    until = _since(facts, [*unrecorded, *ungated], now) + timedelta(seconds=rules.grace_seconds)
     if now < until:
         return Decision("grace", "grace", clean=False, defer_until=until)
-    run = None if merged else in_flight(facts.runs, policy)
+    run = None if unrecorded or ungated else in_flight(facts.runs, policy)
     if run is not None and now < run.alive_until:
         reason = f"run {run.run_id} is still running"
         return Decision("running", "grace", clean=False, defer_until=run.alive_until, reason=reason)
     drafts = []
     if activity and not head_is_recorded:
         drafts.append(_head_finding(facts, activity, policy))
-    if merged:
-        drafts.append(_merge_finding(facts, merged, policy))
+    if unrecorded:
+        drafts.append(_merge_finding(facts, unrecorded, policy))
+    if ungated:
+        drafts.append(_gates_finding(facts, ungated, policy))
     live = tuple(draft for draft in drafts if draft is not None)
     if not live:
         return Decision("off", "missing", clean=True, reason="every rule that applies is off")
     return Decision("missing", live[0].stable_class, clean=False, findings=live)
+
+
+def _since(facts: MissingRunFacts, merges: list[PullRequestFact], now: datetime) -> datetime:
+    """Return since when a record may be in flight: since the head was seen, or the last merge.
+
+    A host's clock may be ahead of ours: what it dates in the future is not waited for.
+    """
+    merged_at = [one.merged_at for one in merges if one.merged_at and one.merged_at <= now]
+    return max([facts.head_changed_at, *merged_at])
 
 
 def _is_recorded(facts: MissingRunFacts, sha: str | None) -> bool:
@@ -98,19 +117,27 @@ def _requests_from(facts: MissingRunFacts) -> list[PullRequestFact]:
     return [one for one in facts.pull_requests if one.head_branch == branch and not one.from_fork]
 
 
-def _merged_without_run(facts: MissingRunFacts) -> list[PullRequestFact]:
-    governed = _governed_bases(facts)
+def _merges(facts: MissingRunFacts) -> list[PullRequestFact]:
+    """Return the merges onto governed branches that this branch answers for, by number.
+
+    Those of pull requests from it; and of those from forks onto it, for which no branch of ours
+    could answer.
+    """
+    governed, branch = _governed_bases(facts), facts.place.branch
     return sorted(
         (
             request
-            for request in _requests_from(facts)
+            for request in facts.pull_requests
             if request.state == "merged"
             and request.base_branch in governed
-            and not _has_run(facts, request.head_sha)
-            and not _has_run(facts, request.merge_sha)
+            and (request.base_branch if request.from_fork else request.head_branch) == branch
         ),
         key=lambda request: request.number,
     )
+
+
+def _is_merge_recorded(facts: MissingRunFacts, request: PullRequestFact) -> bool:
+    return _has_run(facts, request.head_sha) or _has_run(facts, request.merge_sha)
 
 
 def _head_finding(
@@ -159,12 +186,36 @@ def _merge_finding(
     )
 
 
+def _gates_finding(
+    facts: MissingRunFacts, merged: list[PullRequestFact], policy: Policy
+) -> FindingDraft | None:
+    """Return the finding about merges that have their record but passed a gate by."""
+    numbers = ", ".join(f"#{request.number}" for request in merged)
+    onto = ", ".join(sorted({request.base_branch for request in merged}))
+    lacking = sorted({gate for one in merged for gate in _gates_not_passed(facts, one, policy)})
+    inputs = (("gates", ", ".join(lacking)), ("pull_request", numbers), ("onto", onto))
+    return _draft(
+        facts,
+        policy,
+        [hit("run.gates_missing", policy, inputs=inputs)],
+        stable_class="merged_without_gates",
+        summary=f"{numbers} {'was' if len(merged) == 1 else 'were'} merged onto {onto} without a"
+        f" success of {', '.join(lacking)} at what was merged.",
+        recommendation="Run the gates at the merged commit now, and review who merged past them.",
+        expected=(("gates", f"a success of {', '.join(lacking)}"),),
+        actual=(
+            ("merge_sha", ", ".join(request.merge_sha for request in merged)),
+            ("head_sha", ", ".join(request.head_sha for request in merged)),
+        ),
+    )
+
+
 def _gates_not_passed(facts: MissingRunFacts, request: PullRequestFact, policy: Policy) -> set[str]:
     """Return the required gates without a success at what was merged: another head's is none."""
     passed = {
         gate.context
         for gate in facts.gates
-        if gate.state == "success" and gate.sha in {request.head_sha, request.merge_sha}
+        if gate.state in PASSED and gate.sha in {request.head_sha, request.merge_sha}
     }
     return set(policy.changes.required_gates) - passed
 
@@ -177,7 +228,8 @@ def _draft(
     stable_class: str,
     summary: str,
     recommendation: str,
-    actual: tuple[tuple[str, str], ...],
+    actual: Inputs,
+    expected: Inputs = (("run_record", "one that ends at this head"),),
 ) -> FindingDraft | None:
     live = heard(hits, policy, policy.missing_run.mode)
     if not live:
@@ -191,7 +243,7 @@ def _draft(
         summary=summary,
         recommendation=recommendation,
         command="",
-        expected=(("run_record", "one that ends at this head"),),
+        expected=expected,
         actual=actual,
         run_id=None,
         lease_id=lease_id,

@@ -8,9 +8,8 @@ from governance.selectors.branch_facts import (
     BranchKey,
     BranchRow,
     RepositoryRow,
-    pull_requests_by_branch,
-    runs_by_branch,
 )
+from governance.selectors.change_facts import Sha, pull_requests_by_branch, runs_by_branch
 from governance.selectors.lease_facts import Span, leases_during
 from governance.selectors.visible import Lease, PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
@@ -47,8 +46,8 @@ def observe_head_drift(
     batch, keys, rows = known_branches(tasks)
     batch, keys = _only_fresh(batch, keys, rows, repositories, remote=remote, now=now)
     runs = runs_by_branch(keys)
-    requests = pull_requests_by_branch(keys)
     pushes = {key: _pushes(rows[key]) for key in keys}
+    requests = pull_requests_by_branch(keys, merged_at=_shas(rows, pushes))
     leases = leases_during({key: _span(rows[key], pushes[key], now=now) for key in keys})
     policy_of = {key: policies.for_branch(*key) for key in keys}
     for repository_id, tasks_there in by_repository(keys).items():
@@ -179,6 +178,15 @@ def _pushes(row: BranchRow) -> tuple[Push, ...]:
     if row.governed_head == row.observed_head:
         return ()
     return tuple(decode(Push, push) for push in row.pushes)
+
+
+def _shas(
+    rows: Mapping[BranchKey, BranchRow], pushes: Mapping[BranchKey, Sequence[Push]]
+) -> set[Sha]:
+    """Return every commit at which a merge may have been pushed."""
+    found = {(key[0], rows[key].observed_head) for key in pushes}
+    found |= {(key[0], push.after) for key, some in pushes.items() for push in some}
+    return {(pk, sha) for pk, sha in found if sha}
 
 
 def _span(row: BranchRow, pushes: Sequence[Push], *, now: datetime) -> Span:

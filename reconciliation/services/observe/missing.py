@@ -1,10 +1,17 @@
 """Observes signs of governance over branches, what was merged from them, and their run records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from governance.selectors.branch_facts import gates_by_sha, pull_requests_by_branch, runs_by_branch
+from governance.selectors.branch_facts import BranchKey, BranchRow, branches_by_key
+from governance.selectors.change_facts import (
+    gates_by_sha,
+    pull_requests_by_branch,
+    running_runs_by_branch,
+    runs_by_head,
+)
 from governance.selectors.lease_facts import leases_by_branch
+from governance.selectors.visible import PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import GateFact, MissingRunFacts
 from reconciliation.remotes.base import Remote
@@ -22,43 +29,78 @@ def observe_missing_run(
     remote: Remote,
     now: datetime,
 ) -> Batch:
-    """Gather the signs of governance over branches and the run records they have."""
+    """Gather the signs of governance over branches and the run records they have.
+
+    A run record counts wherever it was made: that of a merge may well be the target's.
+    """
     batch, keys, rows = known_branches(tasks)
-    runs, leases = runs_by_branch(keys), leases_by_branch(keys, now=now)
-    requests = pull_requests_by_branch(keys)
-    shas = {(key[0], head) for key in keys if (head := rows[key].observed_head)}
-    shas |= {
-        (key[0], sha)
-        for key in keys
-        for one in requests.get(key, [])
-        for sha in (one.head_sha, one.merge_sha)
-        if sha
-    }
-    gates = gates_by_sha(shas)
+    leases, requests = leases_by_branch(keys, now=now), pull_requests_by_branch(keys)
+    shas = {key: _shas(rows[key], requests.get(key, [])) for key in keys}
+    wanted = {(key[0], sha) for key, some in shas.items() for sha in some}
+    running, ended, gates = running_runs_by_branch(keys), runs_by_head(wanted), gates_by_sha(wanted)
+    defaults = branches_by_key({(pk, repositories[pk].default_branch) for pk, _ in keys})
     for key, task in keys.items():
         row, repository = rows[key], repositories[key[0]]
         policy = policies.for_branch(*key)
         known = [pull_request_fact(one) for one in requests.get(key, [])]
+        runs = {one.pk: one for one in running.get(key, [])} | {
+            one.pk: one for sha in shas[key] for one in ended.get((key[0], sha), [])
+        }
         bases = sorted({one.base_branch for one in known if one.base_branch})
-        own = {row.observed_head} | {sha for one in known for sha in (one.head_sha, one.merge_sha)}
         facts = MissingRunFacts(
             place=place_of(task),
             branch_class=class_of(key[1], repository, policy),
             observed_head=row.observed_head,
             governed_head=row.governed_head,
             head_changed_at=row.observed_at or row.first_seen_at,
-            runs=tuple(run_fact(one) for one in runs.get(key, [])),
+            runs=tuple(run_fact(one) for one in sorted(runs.values(), key=lambda one: one.run_id)),
             leases=tuple(lease_fact(one) for one in leases.get(key, [])),
-            gates=tuple(
-                GateFact(gate.context, gate.sha, gate.state)
-                for sha in sorted(sha for sha in own if sha)
-                for gate in gates.get((key[0], sha), [])
+            gates=_gates(
+                [
+                    GateFact(gate.context, gate.sha, gate.state)
+                    for sha in shas[key]
+                    for gate in gates.get((key[0], sha), [])
+                ],
+                runs.values(),
             ),
             pull_requests=tuple(known),
             base_classes=tuple(
                 (base, class_of(base, repository, policies.for_branch(key[0], base)))
                 for base in bases
             ),
+            same_as=_same_as(key, row, defaults, repository.default_branch),
         )
         batch.gathered.append(Gathered(task, facts, policy))
     return batch
+
+
+def _shas(row: BranchRow, requests: Sequence[PullRequest]) -> list[str]:
+    """Return the commits that a record or a gate may be about, sorted."""
+    found = {row.observed_head} | {sha for one in requests for sha in (one.head_sha, one.merge_sha)}
+    return sorted(sha for sha in found if sha)
+
+
+def _gates(announced: Sequence[GateFact], runs: Iterable[RunRecord]) -> tuple[GateFact, ...]:
+    """Return what hosts announced and what runs recorded, by commit and name."""
+    recorded = [
+        GateFact(context, run.head_sha, state)
+        for run in runs
+        if run.head_sha
+        for context, state in run.gate_results.items()
+    ]
+    found = {*announced, *recorded}
+    return tuple(sorted(found, key=lambda one: (one.sha, one.context, one.state)))
+
+
+def _same_as(
+    key: BranchKey, row: BranchRow, defaults: Mapping[BranchKey, BranchRow], default_branch: str
+) -> str:
+    """Return the default branch's name when it is at this branch's head.
+
+    Where it is, not what governance holds of it: that moves in the course of these very checks,
+    and what is decided of one branch must not hang on which was checked first.
+    """
+    other = defaults.get((key[0], default_branch))
+    if key[1] == default_branch or other is None or row.observed_head is None:
+        return ""
+    return default_branch if other.observed_head == row.observed_head else ""

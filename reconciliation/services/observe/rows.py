@@ -28,7 +28,8 @@ def lease_fact(row: Lease) -> LeaseFact:
         run_id=row.run_id,
         expires_at=row.expires_at,
         acquired_at=row.acquired_at,
-        ended_at=row.ended_at,
+        # Not when somebody wrote down that it had run out: that hangs on who was first.
+        ended_at=row.ended_at if row.ended_at and row.ended_at < row.expires_at else None,
     )
 
 
@@ -43,4 +44,5 @@ def pull_request_fact(row: PullRequest) -> PullRequestFact:
         merge_sha=row.merge_sha,
         from_fork=row.from_fork,
         labels=tuple(sorted(row.labels)),
+        merged_at=row.merged_at,
     )

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from governance.selectors.branch_facts import (
-    branches_by_key,
-    pull_requests_by_branch,
-    runs_by_branch,
-)
+from governance.selectors.branch_facts import branches_by_key
+from governance.selectors.change_facts import pull_requests_by_branch, running_runs_by_branch
 from governance.selectors.lease_facts import leases_by_branch
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import StaleFacts
@@ -36,7 +33,7 @@ def observe_stale_branch(
 ) -> Batch:
     """Gather a branch's activity, how it stands to the default branch, and what keeps it."""
     batch, keys, rows = known_branches(tasks)
-    runs, leases = runs_by_branch(keys), leases_by_branch(keys, now=now)
+    runs, leases = running_runs_by_branch(keys), leases_by_branch(keys, now=now)
     requests = pull_requests_by_branch(keys)
     defaults = branches_by_key((pk, repositories[pk].default_branch) for pk, _ in keys)
     for repository_id, tasks_there in by_repository(keys).items():
@@ -81,9 +78,7 @@ def observe_stale_branch(
                 pull_requests_from=from_it,
                 pull_requests_onto=tuple(one for one in known if one.base_branch == key[1]),
                 leases=tuple(lease_fact(one) for one in leases.get(key, [])),
-                running_runs=tuple(
-                    run_fact(one) for one in runs.get(key, []) if one.status == "running"
-                ),
+                running_runs=tuple(run_fact(one) for one in runs.get(key, [])),
             )
             batch.gathered.append(Gathered(task, facts, policy))
     return batch

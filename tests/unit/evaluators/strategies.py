@@ -95,6 +95,7 @@ REQUESTS = st.builds(
     merge_sha=ANY_SHAS,
     from_fork=st.booleans(),
     labels=tuples(st.sampled_from(["governed", "wip"])),
+    merged_at=st.none() | MOMENTS,
 )
 CHANGED = st.builds(
     ChangedPaths,
@@ -159,7 +160,7 @@ def missing_run_facts() -> st.SearchStrategy[MissingRunFacts]:
         GateFact,
         context=st.sampled_from(["ci", "review", "lint"]),
         sha=ANY_SHAS,
-        state=st.sampled_from(["success", "failure", "pending"]),
+        state=st.sampled_from(["success", "passed", "failure", "pending"]),
     )
     bases = st.dictionaries(BRANCHES, CLASSES, max_size=4)
     return st.builds(
@@ -174,6 +175,7 @@ def missing_run_facts() -> st.SearchStrategy[MissingRunFacts]:
         gates=tuples(gates),
         pull_requests=named(REQUESTS, "number"),
         base_classes=bases.map(lambda found: tuple(found.items())),
+        same_as=st.sampled_from(["", "main"]),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from governance.domain.policy import Policy
-from reconciliation.domain.facts import MissingRunFacts, PullRequestFact
+from reconciliation.domain.facts import GateFact, MissingRunFacts, PullRequestFact
 from reconciliation.domain.findings import Decision, FindingDraft
 from reconciliation.evaluators.missing_run import evaluate_missing_run, governance_activity
 from tests.unit.evaluators.facts import (
@@ -388,6 +388,153 @@ def test_gates_may_have_passed_at_the_head_or_at_the_merge(at: str) -> None:
     facts = replace(MERGED_AND_GONE, gates=(gate("ci"), gate("review", sha=at)))
 
     assert rules_of(finding_of(facts, GATED)) == ["run.missing_for_merge"]
+
+
+# --- a merge with its run, past its gates ---------------------------------------------------------
+
+RECORDED = replace(MERGED_AND_GONE, runs=(run(A, B),))
+
+
+@pytest.mark.parametrize(
+    ("gates", "lacking"),
+    [
+        ((), "ci, review"),
+        ((gate("ci"),), "review"),
+        ((gate("ci"), gate("review", state="failure")), "review"),
+        ((gate("ci"), gate("review", state="pending")), "review"),
+        ((gate("ci"), gate("review", sha=D)), "review"),
+    ],
+)
+def test_a_recorded_merge_that_passed_a_required_gate_by_is_a_high_risk(
+    gates: tuple[GateFact, ...], lacking: str
+) -> None:
+    finding = finding_of(replace(RECORDED, gates=gates), GATED)
+
+    assert (finding.stable_class, finding.severity, finding.alerting) == (
+        "merged_without_gates",
+        "high",
+        True,
+    )
+    assert rules_of(finding) == ["run.gates_missing"]
+    assert finding.rule_hits[0].inputs == (
+        ("gates", lacking),
+        ("pull_request", "#7"),
+        ("onto", "main"),
+    )
+    assert finding.expected == (("gates", f"a success of {lacking}"),)
+    assert finding.actual == (("merge_sha", C), ("head_sha", B))
+    assert finding.run_id is None
+
+
+@pytest.mark.parametrize("state", ["success", "passed"])
+@pytest.mark.parametrize("at", [B, C])
+def test_a_gate_counts_in_the_words_of_hosts_and_of_run_records(at: str, state: str) -> None:
+    passed = (gate("ci", sha=at, state=state), gate("review", sha=at, state=state))
+
+    assert decide(replace(RECORDED, gates=passed), GATED).clean
+
+
+def test_without_required_gates_a_recorded_merge_is_fine() -> None:
+    assert decide(RECORDED).clean
+
+
+def test_unrecorded_and_ungated_merges_are_two_findings() -> None:
+    facts = replace(
+        RECORDED, pull_requests=(merged(), merged(8, head_sha=D, merge_sha="e" * 40)), gates=()
+    )
+
+    decision = decide(facts, GATED)
+
+    assert [draft.stable_class for draft in decision.findings] == [
+        "merged_without_run",
+        "merged_without_gates",
+    ]
+    assert [draft.summary[:2] for draft in decision.findings] == ["#8", "#7"]
+
+
+def test_a_gate_that_is_passed_by_waits_for_its_grace_but_for_no_run() -> None:
+    in_grace = replace(RECORDED, head_changed_at=NOON - seconds(599))
+
+    assert decide(in_grace, GATED).decision == "grace"
+    assert decide(replace(RECORDED, runs=(run(A, B), running())), GATED).decision == "missing"
+
+
+# --- when a merge was made ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "decision"),
+    [
+        (seconds(600) - INSTANT, "grace"),
+        (seconds(600), "missing"),
+        (seconds(0), "grace"),
+        # A host's clock that is ahead is not waited for.
+        (-INSTANT, "missing"),
+        (-timedelta(days=365), "missing"),
+    ],
+)
+def test_the_record_of_a_merge_may_be_in_flight_since_the_merge(
+    age: timedelta, decision: str
+) -> None:
+    just_merged = replace(MERGED, pull_requests=(merged(merged_at=NOON - age),))
+
+    assert decide(just_merged).decision == decision
+
+
+def test_a_merge_that_has_its_record_delays_no_other() -> None:
+    recorded = merged(8, head_sha=D, merged_at=NOON - seconds(1))
+
+    facts = replace(MERGED, pull_requests=(merged(), recorded), runs=(run(A, D),))
+
+    assert decide(facts).decision == "missing"
+
+
+# --- merges from forks ----------------------------------------------------------------------------
+
+FROM_FORK = missing_run_facts(
+    place=place("main"),
+    branch_class="default",
+    leases=(),
+    pull_requests=(merged(from_fork=True),),
+)
+
+
+def test_the_branch_that_a_fork_was_merged_onto_answers_for_the_merge() -> None:
+    finding = finding_of(FROM_FORK)
+
+    assert (finding.stable_class, rules_of(finding)) == (
+        "merged_without_run",
+        ["run.missing_for_merge"],
+    )
+    assert decide(replace(FROM_FORK, runs=(run(A, C),))).clean
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_classes": (("main", "other"),)},
+        {"place": place("topic"), "branch_class": "other"},
+        {"pull_requests": (merged(),)},
+        {"pull_requests": (request(from_fork=True),)},
+    ],
+)
+def test_a_branch_answers_for_no_other_merge(change: dict[str, Any]) -> None:
+    assert decide(replace(FROM_FORK, **change)).clean
+
+
+# --- a branch where the default branch is ---------------------------------------------------------
+
+
+def test_a_branch_without_a_change_of_its_own_needs_no_record() -> None:
+    """A branch just made from main, with its lease: nothing was done there yet."""
+    fresh = missing_run_facts(same_as="main")
+
+    assert decide(fresh) == Decision("recorded", "recorded", clean=True)
+    assert decide(replace(fresh, same_as="")).decision == "missing"
+
+
+def test_its_merges_need_theirs_all_the_same() -> None:
+    assert finding_of(replace(MERGED, same_as="main")).stable_class == "merged_without_run"
 
 
 # --- modes ----------------------------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""What the reconciler asks about changes: run records, pull requests, gates; set-based reads.
+
+Every answer is bounded: what a check is told of a branch does not grow with the branch's history.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from django.db.models import F, Model, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+
+from governance.models import GateResult, PullRequest, PullRequestState, RunRecord, RunStatus
+from governance.selectors.branch_facts import BranchKey, among
+
+RUNS_KEPT = 500
+"""How many run records of a branch a check is told of, the newest; running ones always."""
+MERGES_KEPT = 100
+"""How many merged pull requests from a branch, or from forks onto it, the newest by number."""
+
+Row = TypeVar("Row", bound=Model)
+Sha = tuple[int, str]
+"""Repository id and commit."""
+
+
+def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
+    """Return the newest run records of each branch, and all that are running, sorted by run id."""
+    rows = RunRecord.objects.filter(**among(keys, "branch"))
+    newest = _newest(RUNS_KEPT, rows, of=("repository", "branch"), by="pk")
+    found = {row.pk: row for row in (*newest, *rows.filter(status=RunStatus.RUNNING))}
+    ordered = sorted(found.values(), key=lambda row: (row.run_id, row.pk))
+    return _group(((row.repository_id, row.branch), row) for row in ordered)
+
+
+def running_runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
+    """Return the running runs of each branch, sorted by run id."""
+    rows = RunRecord.objects.filter(**among(keys, "branch"), status=RunStatus.RUNNING)
+    return _group(((row.repository_id, row.branch), row) for row in rows.order_by("run_id", "pk"))
+
+
+def runs_by_head(heads: Iterable[Sha]) -> dict[Sha, list[RunRecord]]:
+    """Return the run records that ended at each commit, on whatever branch, sorted by run id."""
+    rows = RunRecord.objects.filter(**among(heads, "head_sha"))
+    return _group(((row.repository_id, row.head_sha), row) for row in rows.order_by("run_id", "pk"))
+
+
+def pull_requests_by_branch(
+    keys: Iterable[BranchKey], *, merged_at: Iterable[Sha] = ()
+) -> dict[BranchKey, list[PullRequest]]:
+    """Return the pull requests from or onto each branch, sorted by number.
+
+    Open ones all; of those merged from it, and of those merged onto it from a fork, the newest;
+    and those merged onto it at one of the commits `merged_at`, as head or as merge. One from a
+    fork is never one *from* our branch, even when the names agree.
+    """
+    wanted, shas = set(keys), {sha for _, sha in merged_at}
+    names = {name for _, name in wanted}
+    here = PullRequest.objects.filter(repository_id__in={pk for pk, _ in wanted})
+    from_it = Q(head_branch__in=names, from_fork=False)
+    from_forks = Q(base_branch__in=names, from_fork=True)
+    over = ~Q(state=PullRequestState.OPEN)
+    rows = {
+        row.pk: row
+        for found in (
+            here.filter(from_it | Q(base_branch__in=names), state=PullRequestState.OPEN),
+            _newest(
+                MERGES_KEPT,
+                here.filter(from_it, over),
+                of=("repository", "head_branch"),
+                by="number",
+            ),
+            _newest(
+                MERGES_KEPT,
+                here.filter(from_forks, state=PullRequestState.MERGED),
+                of=("repository", "base_branch"),
+                by="number",
+            ),
+            here.filter(
+                Q(merge_sha__in=shas) | Q(head_sha__in=shas),
+                base_branch__in=names,
+                state=PullRequestState.MERGED,
+            )
+            if shas
+            else (),
+        )
+        for row in found
+    }
+    touching: dict[BranchKey, list[PullRequest]] = defaultdict(list)
+    for row in sorted(rows.values(), key=lambda one: (one.number, one.pk)):
+        touched = {row.base_branch} if row.from_fork else {row.base_branch, row.head_branch}
+        for name in sorted(touched):
+            if (row.repository_id, name) in wanted:
+                touching[row.repository_id, name].append(row)
+    return dict(touching)
+
+
+def gates_by_sha(shas: Iterable[Sha]) -> dict[Sha, list[GateResult]]:
+    """Return the gate results at each commit, sorted by context."""
+    wanted = set(shas)
+    rows = GateResult.objects.filter(**among(wanted, "sha")).order_by("context", "pk")
+    return _group(
+        ((row.repository_id, row.sha), row)
+        for row in rows
+        if (row.repository_id, row.sha) in wanted
+    )
+
+
+def _newest(most: int, rows: QuerySet[Row], *, of: tuple[str, ...], by: str) -> Iterable[Row]:
+    """Return so many rows of each group, those with the highest `by`."""
+    numbered: QuerySet[Any] = rows.annotate(
+        place=Window(RowNumber(), partition_by=[F(name) for name in of], order_by=F(by).desc())
+    )
+    return numbered.filter(place__lte=most)
+
+
+def _group(pairs: Iterable[tuple[tuple[int, str], Row]]) -> dict[tuple[int, str], list[Row]]:
+    found: dict[tuple[int, str], list[Row]] = defaultdict(list)
+    for key, row in pairs:
+        found[key].append(row)
+    return dict(found)
