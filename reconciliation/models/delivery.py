@@ -69,7 +69,10 @@ class WebhookDelivery(models.Model):
     completed after it was received. A delivery id seen twice is stored once per source.
     """
 
-    source = models.ForeignKey(WebhookSource, on_delete=models.CASCADE, related_name="deliveries")
+    # No index of its own: the source leads `delivery_once`.
+    source = models.ForeignKey(
+        WebhookSource, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
     delivery_id = models.CharField(max_length=200)
     event = models.CharField(max_length=100)
     headers = models.TextField(help_text="Canonical JSON of the headers worth keeping.")

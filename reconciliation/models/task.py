@@ -67,7 +67,7 @@ class ReconciliationTask(models.Model):
     lease_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
     task_kind = CodePointTextField(choices=TaskKind.choices)
     subject = models.TextField()
-    idempotency_key = models.CharField(max_length=64, unique=True)
+    idempotency_key = models.CharField(max_length=64)
     correlation_id = models.CharField(max_length=64)
     origin = models.CharField(max_length=10, choices=Origin.choices)
     sweep = models.ForeignKey(
@@ -116,6 +116,8 @@ class ReconciliationTask(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = (
+            # Not `unique=True`: that adds a second index, for a LIKE that nobody asks.
+            models.UniqueConstraint(fields=("idempotency_key",), name="task_once"),
             models.UniqueConstraint(
                 fields=("repository", "branch"),
                 condition=Q(state="running"),
