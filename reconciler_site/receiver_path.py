@@ -41,6 +41,8 @@ class ReceiverPath:
         answer = self._receive(request)
         # The security middleware, which is passed over, would say this on every answer.
         answer["X-Content-Type-Options"] = "nosniff"
+        # And the common one this: without it, servers send the few bytes in chunks.
+        answer["Content-Length"] = str(len(answer.content))
         return answer
 
     def _deliver(self, request: HttpRequest) -> HttpResponseBase:

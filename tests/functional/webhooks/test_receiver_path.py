@@ -38,6 +38,7 @@ def test_a_callers_correlation_id_is_adopted_and_given_back(source: WebhookSourc
 
     assert answer["X-Correlation-ID"] == answer.json()["correlation_id"] == "given-by-a-proxy"
     assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Length"] == str(len(answer.content))
 
 
 def test_the_unexpected_is_answered_in_structure_and_logged_once(
