@@ -46,6 +46,11 @@ class TaskRow(RowSerializer):
     attempts = serializers.IntegerField(help_text="In this series.")
     max_attempts = serializers.IntegerField()
     series = serializers.IntegerField(help_text="Raised by every requeue.")
+    held_by = serializers.IntegerField(
+        source="held_by_id",
+        allow_null=True,
+        help_text="The open circuit that it waits for; see the part `hosts` of the status.",
+    )
     policy_decision = serializers.CharField(help_text="Empty until it was decided.")
     last_error_class = serializers.CharField()
     last_error_code = serializers.CharField()

@@ -89,6 +89,19 @@ def store(row: Circuit, facts: CircuitFacts, *, now: datetime) -> None:
     row.save()
 
 
+def ask_soon(repository_id: int, *, now: datetime) -> None:
+    """Have the next probe sent at once: somebody asks for this repository, and may know more.
+
+    Not where the host itself named the time. To be called before tasks are locked: who judges a
+    batch locks circuits first.
+    """
+    Circuit.objects.filter(
+        holds__repository_id=repository_id,
+        state=CircuitState.OPEN.value,
+        next_probe_at__gt=now,
+    ).exclude(cause="remote_throttled").update(next_probe_at=now)
+
+
 def members_of(row: Circuit) -> list[ReadFrom]:
     """Return the active repositories behind a circuit, by slug."""
     places = active_read_with(tenant_id=row.tenant_id, credential_id=row.credential_id)

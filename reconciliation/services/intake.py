@@ -15,7 +15,8 @@ from django.db import transaction
 from audit.domain.canonical import canonical_json
 from governance.selectors.branch_facts import RepositoryRow
 from reconciliation.domain.worklist import WorkItem
-from reconciliation.models import TaskKind, TaskState
+from reconciliation.models import Origin, TaskKind, TaskState
+from reconciliation.services.circuit_rows import ask_soon
 from reconciliation.services.intake_again import events_text, plan_again, requeue_dead
 from reconciliation.services.intake_sql import Known, Stored, store
 from reconciliation.services.intake_work import Wanted, observation_for, wanted_by
@@ -243,6 +244,8 @@ def request_observation(
         announced_at=now,
     )
     with transaction.atomic():
+        if origin in {Origin.API, Origin.MANUAL}:
+            ask_soon(repository.id, now=now)
         [(task_id, _)] = enqueue([planned], now=now, revive=True)
         wake(now)
     return task_id

@@ -1,5 +1,6 @@
 """One pass over one repository on demand: what to plan, and what it led to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,8 +9,17 @@ from django.db import transaction
 
 from governance.selectors.branch_facts import RepositoryRow, branches_to_check
 from governance.selectors.branches_in_use import branches_in_use
+from reconciliation.domain.circuits import NEEDING_THE_HOST
 from reconciliation.domain.worklist import WorkItem
-from reconciliation.models import Finding, FindingState, Origin, ReconciliationTask, TaskKind
+from reconciliation.models import (
+    CircuitHold,
+    Finding,
+    FindingState,
+    Origin,
+    ReconciliationTask,
+    TaskKind,
+    TaskState,
+)
 from reconciliation.services.intake import request_observation
 from reconciliation.services.queue import PRIORITY_EVENT, Planned, enqueue
 
@@ -113,6 +123,8 @@ def result_of(repository: RepositoryRow, *, correlation_id: str) -> PassResult:
             "actual",
         )
     )
+    waits = CircuitHold.objects.filter(repository_id=repository.id).select_related("circuit")
+    down = next((f"{one.circuit.origin} is down: {one.circuit.message}" for one in waits), "")
     return PassResult(
         decisions=[
             {
@@ -128,9 +140,13 @@ def result_of(repository: RepositoryRow, *, correlation_id: str) -> PassResult:
             {
                 "branch": task["branch"],
                 "task_kind": task["task_kind"],
-                "error": task["last_error"],
+                "error": task["last_error"] or down,
             }
             for task in tasks
-            if task["last_error"]
+            if task["last_error"] or (down and _waits_for_its_host(task))
         ],
     )
+
+
+def _waits_for_its_host(task: Mapping[str, Any]) -> bool:
+    return task["state"] == TaskState.QUEUED and task["task_kind"] in NEEDING_THE_HOST

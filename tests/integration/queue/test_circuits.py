@@ -14,6 +14,7 @@ from audit.domain.entries import Actor, ActorKind
 from audit.selectors import entries_of_object
 from audit.services import verify
 from governance.models import RemoteCredential, Repository
+from governance.selectors.branch_facts import repositories_by_id
 from reconciliation.models import (
     Alert,
     Circuit,
@@ -31,6 +32,7 @@ from reconciliation.remotes.base import (
 )
 from reconciliation.services.circuit_keeping import keep_circuits
 from reconciliation.services.claiming import give_back
+from reconciliation.services.passes import plan_pass, result_of
 from reconciliation.services.tick import tick
 from tests.factories.governance import NOON
 from tests.integration.queue.world import Queue, task
@@ -325,6 +327,35 @@ def test_without_a_waiting_observation_the_probe_plans_one(queue: Queue) -> None
     assert {task(pk).state for pk in ids} == {"completed"}
     made = ReconciliationTask.objects.get(subject__contains="probe 0")
     assert (made.repo, made.state) == ("r0", "completed")
+
+
+def test_who_asks_for_a_repository_has_its_host_asked_at_once(queue: Queue) -> None:
+    repositories, ids = outage(queue)
+    place = repositories_by_id([repositories[3].pk])[repositories[3].pk]
+
+    plan_pass(place, correlation_id="by-hand", now=queue.clock.now)
+    queue.drain()
+    assert {one["error"] for one in result_of(place, correlation_id="by-hand").troubles} == {
+        "https://git.example is down: connection refused"
+    }
+
+    fail(queue, repositories, None)
+    plan_pass(place, correlation_id="again", now=queue.clock.forward(seconds=1))
+    queue.drain()
+    assert states(ids) == {("completed", 1)}
+    assert result_of(place, correlation_id="again").troubles == []
+
+
+def test_who_asks_does_not_hurry_a_host_that_named_its_own_time(queue: Queue) -> None:
+    repository = queue.repository()
+    fail(queue, [repository], RemoteThrottled("slow", retry_after_seconds=90))
+    queue.observe(repository)
+    queue.drain()
+    place = repositories_by_id([repository.pk])[repository.pk]
+
+    plan_pass(place, correlation_id="by-hand", now=queue.clock.now)
+
+    assert Circuit.objects.get().next_probe_at == NOON + timedelta(seconds=90)
 
 
 def test_a_repository_that_moves_to_another_host_waits_no_longer(queue: Queue) -> None:
