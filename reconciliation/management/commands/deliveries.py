@@ -37,7 +37,7 @@ from reconciliation.services.delivery_replay import (
 )
 
 _LISTED = 50
-_LARGEST_ID = 2**63 - 1
+_LARGEST = 2**63 - 1
 _COLUMNS = (
     "id",
     "received_at",
@@ -65,18 +65,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("act", choices=("list", "show", "replay"))
-        parser.add_argument("delivery_ids", nargs="*", type=_row_id, metavar="DELIVERY")
+        parser.add_argument("delivery_ids", nargs="*", type=_positive, metavar="DELIVERY")
         parser.add_argument("--repository", default="", help="tenant/repo")
         parser.add_argument("--tenant", default="")
-        parser.add_argument("--source", type=_row_id, help="a webhook source's id")
+        parser.add_argument("--source", type=_positive, help="a webhook source's id")
         parser.add_argument("--event", default="")
         parser.add_argument("--outcome", default="", choices=["", *DeliveryOutcome.values])
         parser.add_argument("--not-applied", action="store_true", help="not worked in yet")
         parser.add_argument("--since", type=_moment, help="received at or after, ISO 8601, UTC")
         parser.add_argument("--until", type=_moment, help="received before, ISO 8601, UTC")
         parser.add_argument("--reason", default="", help="at least 10 characters; others read it")
-        parser.add_argument("--cap", type=int, default=DEFAULT_CAP, help="replay at most so many")
-        parser.add_argument("--limit", type=int, default=_LISTED, help="list at most so many")
+        parser.add_argument(
+            "--cap", type=_positive, default=DEFAULT_CAP, help="replay at most so many"
+        )
+        parser.add_argument("--limit", type=_positive, default=_LISTED, help="list at most so many")
         parser.add_argument("--dry-run", action="store_true", help="change nothing")
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -185,16 +187,19 @@ def _choice(options: dict[str, Any]) -> DeliveryChoice:
     )
 
 
-def _row_id(text: str) -> int:
+def _positive(text: str) -> int:
     number = int(text)
-    if not 0 < number <= _LARGEST_ID:
-        raise argparse.ArgumentTypeError(f"{text} is no id of ours")
+    if not 0 < number <= _LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {_LARGEST}")
     return number
 
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text} is out of range") from None
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -389,6 +389,10 @@ def test_the_command_speaks_to_people_too(ignored: WebhookDelivery) -> None:
         ["show", "99999999999999999999"],
         ["list", "--source", "99999999999999999999"],
         ["replay", "-1", "--reason", REASON],
+        ["replay", "--source", "1", "--dry-run", "--cap", "0"],
+        ["list", "--limit", "-1"],
+        ["list", "--since", "yesterday"],
+        ["list", "--since", "0001-01-01T00:00:00+14:00"],
         ["list", "--repository", "api"],
     ],
 )
