@@ -1,4 +1,4 @@
-"""Records of tasks, attempts and decisions; to read."""
+"""Records of tasks, attempts and decisions; to read, and to deal with dead letters."""
 
 from django.contrib import admin
 from django.urls import reverse
@@ -10,6 +10,7 @@ from governance.admin.scoped import (
     as_json,
     page_link,
 )
+from reconciliation.admin.dead_letters import DeadLetterActions
 from reconciliation.models import Evaluation, ReconciliationTask, TaskAttempt
 
 
@@ -32,7 +33,7 @@ class AttemptInline(ReadOnlyInline):
 
 
 @admin.register(ReconciliationTask)
-class ReconciliationTaskAdmin(ScopedAdmin):
+class ReconciliationTaskAdmin(DeadLetterActions, ScopedAdmin):
     """Tasks, newest first."""
 
     tenant_path = "tenant"
@@ -54,6 +55,7 @@ class ReconciliationTaskAdmin(ScopedAdmin):
     search_fields = ("correlation_id__exact", "idempotency_key__exact")
     search_help_text = "Exact correlation id or idempotency key."
     inlines = (AttemptInline,)
+    actions = ("requeue", "discard")
 
     def view_on_site(self, row: ReconciliationTask) -> str:
         """Return the page of the product."""

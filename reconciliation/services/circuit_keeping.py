@@ -4,10 +4,11 @@ Called by every drain before it claims: one cheap query while nothing is wrong. 
 row's lock does it; the others go on.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 
 from audit.domain.entries import Entry
@@ -28,7 +29,10 @@ from reconciliation.services.circuits import close_circuit
 from reconciliation.services.intake import request_observation
 from reconciliation.services.wake import wake
 
+logger = logging.getLogger("reconciler.circuits")
+
 COUNT_EVERY = timedelta(seconds=15)
+_DEADLOCK_DETECTED = "40P01"
 _TASK = ReconciliationTask._meta.db_table
 _HOLD = CircuitHold._meta.db_table
 
@@ -36,15 +40,21 @@ _HOLD = CircuitHold._meta.db_table
 def keep_circuits(*, now: datetime) -> None:
     """Do what time makes due on circuits that are open, or closed and not yet let go of."""
     for pk in _due(now):
-        with transaction.atomic():
-            row = (
-                Circuit.objects.select_for_update(of=("self",), skip_locked=True)
-                .select_related("tenant", "credential")
-                .filter(pk=pk)
-                .first()
-            )
-            if row is not None:
-                append(_keep(row, now=now))
+        try:
+            with transaction.atomic():
+                row = (
+                    Circuit.objects.select_for_update(of=("self",), skip_locked=True)
+                    .select_related("tenant", "credential")
+                    .filter(pk=pk)
+                    .first()
+                )
+                if row is not None:
+                    append(_keep(row, now=now))
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _DEADLOCK_DETECTED:
+                raise
+            # Nothing was done, and the next drain does it.
+            logger.warning("circuit.not_kept circuit=%d error=%s", pk, error)
 
 
 def _due(now: datetime) -> list[int]:
