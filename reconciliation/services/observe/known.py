@@ -14,12 +14,17 @@ Repositories = Mapping[int, RepositoryRow]
 
 
 def known_branches(
-    tasks: Sequence[ClaimedTask],
+    tasks: Sequence[ClaimedTask], *, with_default_of: Repositories | None = None
 ) -> tuple[Batch, dict[BranchKey, ClaimedTask], dict[BranchKey, BranchRow]]:
-    """Return tasks and rows by branch; a branch that is not known is terminal trouble."""
+    """Return tasks and rows by branch; a branch that is not known is terminal trouble.
+
+    The rows hold the default branches as well, of the repositories `with_default_of`.
+    """
     batch = Batch()
     wanted = {(task.repository_id, task.branch): task for task in tasks}
-    rows = branches_by_key(wanted)
+    defaults = with_default_of or {}
+    beside = {(pk, defaults[pk].default_branch) for pk, _ in wanted if pk in defaults}
+    rows = branches_by_key(wanted.keys() | beside)
     for key, task in wanted.items():
         if key not in rows:
             message = f"{task.branch} is not known in {task.tenant}/{task.repo}."

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from governance.selectors.branch_facts import BranchKey, BranchRow, branches_by_key
+from governance.selectors.branch_facts import BranchKey, BranchRow
 from governance.selectors.change_facts import (
     gates_by_sha,
     pull_requests_by_branch,
@@ -33,12 +33,11 @@ def observe_missing_run(
 
     A run record counts wherever it was made: that of a merge may well be the target's.
     """
-    batch, keys, rows = known_branches(tasks)
+    batch, keys, rows = known_branches(tasks, with_default_of=repositories)
     leases, requests = leases_by_branch(keys, now=now), pull_requests_by_branch(keys)
     shas = {key: _shas(rows[key], requests.get(key, [])) for key in keys}
     wanted = {(key[0], sha) for key, some in shas.items() for sha in some}
     running, ended, gates = running_runs_by_branch(keys), runs_by_head(wanted), gates_by_sha(wanted)
-    defaults = branches_by_key({(pk, repositories[pk].default_branch) for pk, _ in keys})
     for key, task in keys.items():
         row, repository = rows[key], repositories[key[0]]
         policy = policies.for_branch(*key)
@@ -68,7 +67,7 @@ def observe_missing_run(
                 (base, class_of(base, repository, policies.for_branch(key[0], base)))
                 for base in bases
             ),
-            same_as=_same_as(key, row, defaults, repository.default_branch),
+            same_as=_same_as(key, rows, repository.default_branch),
         )
         batch.gathered.append(Gathered(task, facts, policy))
     return batch
@@ -92,15 +91,13 @@ def _gates(announced: Sequence[GateFact], runs: Iterable[RunRecord]) -> tuple[Ga
     return tuple(sorted(found, key=lambda one: (one.sha, one.context, one.state)))
 
 
-def _same_as(
-    key: BranchKey, row: BranchRow, defaults: Mapping[BranchKey, BranchRow], default_branch: str
-) -> str:
+def _same_as(key: BranchKey, rows: Mapping[BranchKey, BranchRow], default_branch: str) -> str:
     """Return the default branch's name when it is at this branch's head.
 
     Where it is, not what governance holds of it: that moves in the course of these very checks,
     and what is decided of one branch must not hang on which was checked first.
     """
-    other = defaults.get((key[0], default_branch))
-    if key[1] == default_branch or other is None or row.observed_head is None:
+    head, other = rows[key].observed_head, rows.get((key[0], default_branch))
+    if key[1] == default_branch or other is None or head is None:
         return ""
-    return default_branch if other.observed_head == row.observed_head else ""
+    return default_branch if other.observed_head == head else ""

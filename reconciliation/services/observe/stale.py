@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from governance.selectors.branch_facts import branches_by_key
 from governance.selectors.change_facts import pull_requests_by_branch, running_runs_by_branch
 from governance.selectors.lease_facts import leases_by_branch
 from governance.services.policies import PolicyResolver
@@ -32,13 +31,12 @@ def observe_stale_branch(
     now: datetime,
 ) -> Batch:
     """Gather a branch's activity, how it stands to the default branch, and what keeps it."""
-    batch, keys, rows = known_branches(tasks)
+    batch, keys, rows = known_branches(tasks, with_default_of=repositories)
     runs, leases = running_runs_by_branch(keys), leases_by_branch(keys, now=now)
     requests = pull_requests_by_branch(keys)
-    defaults = branches_by_key((pk, repositories[pk].default_branch) for pk, _ in keys)
     for repository_id, tasks_there in by_repository(keys).items():
         repository = repositories[repository_id]
-        default = defaults.get((repository_id, repository.default_branch))
+        default = rows.get((repository_id, repository.default_branch))
         heads = {key[1]: head for key in tasks_there if (head := rows[key].observed_head)}
         try:
             standings = standing_of(
