@@ -166,6 +166,8 @@ class ReconciliationTask(models.Model):
                 name="task_dead_by_cause",
                 condition=Q(state="dead"),
             ),
+            # A small tenant's list among everybody's tasks, newest first.
+            models.Index(fields=("tenant", "-id"), name="task_of_tenant"),
             # Trace page.
             models.Index(fields=("correlation_id",), name="task_trace"),
             # History of a branch, newest first; last check of a kind.
