@@ -33,9 +33,10 @@ def branches_in_use(
     activity since `active_since` are left out: they are idle. Ordered by repository and name.
     """
     own = {"repository": OuterRef("repository"), "branch": OuterRef("name")}
+    # Without an order: there is one, and sorting it would join three tables for each branch.
     default_branch = Branch.objects.filter(
         repository=OuterRef("repository"), name=OuterRef("repository__default_branch")
-    )
+    ).order_by()
     in_use = (
         Q(branch_class=BranchClass.GOVERNED)
         | Exists(Lease.objects.filter(**own, state=LeaseState.HELD, expires_at__gt=now))

@@ -131,7 +131,14 @@ def _view_of(branch: Branch, *, now: datetime) -> BranchView:
             .values_list("check_kind", "summary")
         ),
         now=now,
+        pushes=_pushes(branch),
     )
+
+
+def _pushes(branch: Branch) -> tuple[tuple[str, datetime], ...]:
+    if branch.governed_head == branch.observed_head:
+        return ()
+    return tuple((push["pusher"], datetime.fromisoformat(push["at"])) for push in branch.pushes)
 
 
 def _last_announcement(branch: Branch) -> Announced | None:

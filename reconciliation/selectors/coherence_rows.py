@@ -83,6 +83,8 @@ class BranchView:
     complaints: Mapping[str, str]
     """Open findings of the branch: the check to its summary."""
     now: datetime
+    pushes: tuple[tuple[str, datetime], ...] = ()
+    """Who pushed, and when, since the heads last agreed; none while they do."""
 
     @property
     def is_unread(self) -> bool:
@@ -221,8 +223,10 @@ def _leases_against_pusher(view: BranchView, live: list[LeaseView]) -> tuple[boo
 def _holder_against_pusher(view: BranchView, lease: LeaseView) -> tuple[bool, str]:
     holder = lease.holders[0]
     moved_since = view.observed_at is not None and view.observed_at > lease.acquired_at
-    if moved_since and view.pusher and view.pusher not in lease.holders:
-        return False, f"{view.pusher} pushed while {holder} held the lease."
+    pushers = [name for name, at in view.pushes if at >= lease.acquired_at] or [view.pusher]
+    strangers = sorted({name for name in pushers if name and name not in lease.holders})
+    if moved_since and strangers:
+        return False, f"{', '.join(strangers)} pushed while {holder} held the lease."
     return True, f"Held under fencing token {lease.fencing_token}; nobody else has pushed since."
 
 

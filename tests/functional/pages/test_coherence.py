@@ -1,7 +1,7 @@
 """What the five sources say about one another, and what cannot be told."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -75,6 +75,25 @@ def test_five_sources_that_say_the_same_agree() -> None:
         "alice / laptop / reach-cli",
         HEAD_A,
     ]
+
+
+@pytest.mark.parametrize(
+    ("pushes", "agrees"),
+    [
+        ((("mallory", NOON - 4 * MINUTE), ("alice", NOON - 2 * MINUTE)), False),
+        # Before the lease was acquired it stood in nobody's way.
+        ((("mallory", NOON - 6 * MINUTE), ("alice", NOON - 2 * MINUTE)), True),
+        ((("alice", NOON - 4 * MINUTE), ("reach-cli", NOON - 2 * MINUTE)), True),
+        ((), True),
+    ],
+)
+def test_the_holder_does_not_hide_a_push_below_its_own(
+    pushes: tuple[tuple[str, datetime], ...], agrees: bool
+) -> None:
+    row = lease_row(replace(COHERENT, observed_head=HEAD_B, pusher="alice", pushes=pushes))
+
+    assert row.agrees is agrees
+    assert agrees or row.explanation == "mallory pushed while alice held the lease."
 
 
 def test_a_head_that_moved_contradicts_all_that_knew_the_old_one() -> None:
