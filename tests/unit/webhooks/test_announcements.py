@@ -7,6 +7,7 @@ import pytest
 
 from reconciliation.webhooks.dialects import DIALECTS, detect_host, event_name, parse
 from reconciliation.webhooks.events import EventKind, NormalisedEvent
+from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 from tests.unit.webhooks.own_payloads import OwnPayload, own_payloads, without_blanks
 
@@ -35,6 +36,15 @@ def test_what_was_announced_survives_storage(payload: OwnPayload) -> None:
 
         assert NormalisedEvent.from_json(json.loads(stored)) == event
         assert stored == json.dumps(event.as_json(), sort_keys=True)
+
+
+@every_payload
+def test_a_replay_from_the_headers_kept_announces_the_same(payload: OwnPayload) -> None:
+    kept = Headers(payload.headers.kept().items())
+
+    assert parse(payload.host, kept, payload.body) == parse(
+        payload.host, payload.headers, payload.body
+    )
 
 
 @every_payload
