@@ -2,7 +2,7 @@
 
 Two files are known: the workspace manifest (`reach.workspace.json`) and the governance policy
 (`governance-policy.json`). Nothing in them is dropped silently: a key is either taken over or
-named among what was not understood, with the reason.
+named among what was not, with the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence

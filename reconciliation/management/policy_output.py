@@ -35,7 +35,7 @@ def import_lines(file: str, imported: Imported) -> Iterator[str]:
     for taken in imported.taken:
         yield f"#   {_dotted(taken.path)} -> {taken.key}"
     for left in imported.not_understood:
-        yield f"#   not understood: {_dotted(left.path)} = {_shown(left.value)}: {left.why}"
+        yield f"#   not taken over: {_dotted(left.path)} = {_shown(left.value)}: {left.why}"
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

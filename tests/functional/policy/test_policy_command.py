@@ -272,7 +272,7 @@ class TestImport:
         assert text.document == {
             "changes": {"required_pr_flow": True, "high_risk_paths": ["auth/**"]}
         }
-        assert "not understood: git.remote = origin" in ran.out
+        assert "not taken over: git.remote = origin" in ran.out
 
     def test_a_program_gets_what_was_taken_and_what_was_not(self, file: Any) -> None:
         told = Ran("import", file(MANIFEST, "reach.workspace.json"), "--json").json
@@ -340,7 +340,7 @@ class TestImport:
 
         ran = Ran("import", name, "--publish", "--target", "acme/main", "--reason", REASON)
 
-        assert "not understood: git.remote" in ran.out
+        assert "not taken over: git.remote" in ran.out
 
 
 class TestKeysAndRules:
