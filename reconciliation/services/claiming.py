@@ -166,12 +166,14 @@ _ALONG_THE_INDEX = "SELECT " + ", ".join(
     )
 )
 # The batch ends before the first suspect, unless that comes first: then it is the whole batch.
+# Those that were picked are found by their ids: again the state is named in words that no index of
+# queued tasks fits, or all that wait would be compared with each (80 ms a batch beside 5,000).
 _CLAIM_TEMPLATE = f"""WITH candidates AS MATERIALIZED ({_CANDIDATES}{{lock}}),
     placed AS (SELECT id, suspect, ROW_NUMBER() OVER (ORDER BY {_ORDER}) AS place FROM candidates)
     UPDATE {TABLE} SET state = 'running', attempts = attempts + 1,
     claim_epoch = claim_epoch + 1, claimed_by = %s, claim_expires_at = %s, rerun = false,
     started_at = %s
-    WHERE state = 'queued' AND held_by_id IS NULL AND id IN (
+    WHERE state || '' = 'queued' AND held_by_id IS NULL AND id IN (
         SELECT id FROM placed WHERE place = 1 OR place < COALESCE(
             (SELECT MIN(place) FROM placed WHERE suspect), {2**31 - 1}))
     RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,
