@@ -171,15 +171,17 @@ def pushes_so_far(
         }
 
 
-def branches_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], str]:
-    """Return the branch of each `(repository, run id)`."""
+def ends_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[str, str]]:
+    """Return the branch and the head, empty while it runs, of each `(repository, run id)`."""
     wanted = set(keys)
     if not wanted:
         return {}
     rows = RunRecord.objects.filter(**among(wanted, "run_id")).values_list(
-        "repository_id", "run_id", "branch"
+        "repository_id", "run_id", "branch", "head_sha"
     )
-    return {(pk, run_id): branch for pk, run_id, branch in rows if (pk, run_id) in wanted}
+    return {
+        (pk, run_id): (branch, head) for pk, run_id, branch, head in rows if (pk, run_id) in wanted
+    }
 
 
 def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:

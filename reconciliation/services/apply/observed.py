@@ -96,7 +96,12 @@ def _apply_readings(
     effects.entries += requeue_recovered([one.task.repository_id for one, _ in read], now=now)
     _update_watches(read, moved, attributed, now=now)
     apply_returns(read, effects, now=now)
-    stale = _branches_with_stale_findings(moved)
+    to_check = {
+        (one.task.repository_id, branch)
+        for one, sight in read
+        for branch in sight.branches_to_check
+    }
+    stale = _branches_with_stale_findings(moved | to_check)
     for one, sight in read:
         _plan_checks(one, sight, moved, attributed, stale, effects, now=now)
 
@@ -205,10 +210,10 @@ def _mark_applied(delivery_ids: Sequence[int], now: datetime) -> None:
         )
 
 
-def _branches_with_stale_findings(moved: set[tuple[int, str]]) -> set[tuple[int, str]]:
-    if not moved:
+def _branches_with_stale_findings(changed: set[tuple[int, str]]) -> set[tuple[int, str]]:
+    if not changed:
         return set()
-    ids, params = in_set(connection, sorted({pk for pk, _ in moved}), "bigint")
+    ids, params = in_set(connection, sorted({pk for pk, _ in changed}), "bigint")
     table = Finding._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
@@ -216,4 +221,4 @@ def _branches_with_stale_findings(moved: set[tuple[int, str]]) -> set[tuple[int,
             f" AND check_kind = 'stale_branch' AND repository_id {ids}",
             params,
         )
-        return {(pk, branch) for pk, branch in cursor.fetchall()} & moved
+        return {(pk, branch) for pk, branch in cursor.fetchall()} & changed

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from governance.selectors.branch_facts import RepositoryRow, branches_of_runs, known_heads
+from governance.selectors.branch_facts import RepositoryRow, ends_of_runs, known_heads
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import Place
 from reconciliation.domain.observation import (
@@ -26,6 +26,7 @@ from reconciliation.remotes.base import (
     RemoteNotFound,
     RemoteTarget,
 )
+from reconciliation.services.observe.lacking import branches_lacking
 from reconciliation.services.observe.remote import target_of, trouble_of
 from reconciliation.services.observe.values import AppliedDelivery, Batch, Gathered, Seen
 from reconciliation.services.queue import ClaimedTask
@@ -44,9 +45,8 @@ def observe_refs(
 ) -> Batch:
     """Read the heads of the tasks' repositories, at most 16 at once; failures stay with theirs."""
     deliveries = _deliveries_of(tasks)
-    run_branches = branches_of_runs(
-        [(task.repository_id, task.run_id) for task in tasks if task.run_id]
-    )
+    runs = ends_of_runs([(task.repository_id, task.run_id) for task in tasks if task.run_id])
+    lacking = branches_lacking(_told_commits(tasks, deliveries, runs))
     answers = read_heads([target_of(repositories[task.repository_id]) for task in tasks], remote)
     known = known_heads(
         sorted(
@@ -87,8 +87,9 @@ def observe_refs(
         facts = _facts(task, repository, answer, heads, applied)
         # A branch that nobody ever saw has nothing to check: it was gone before we looked.
         to_check = _branches_to_check(applied) & (heads.keys() | answer.heads.keys())
-        if task.run_id and (task.repository_id, task.run_id) in run_branches:
-            to_check.add(run_branches[task.repository_id, task.run_id])
+        if task.run_id and (task.repository_id, task.run_id) in runs:
+            to_check.add(runs[task.repository_id, task.run_id][0])
+        to_check |= lacking.get(task.repository_id, set())
         seen = Seen(repository, facts, applied, tuple(sorted(to_check)), now)
         batch.gathered.append(Gathered(task, facts, policy, seen))
     return batch
@@ -207,6 +208,21 @@ def _announced(applied: Sequence[AppliedDelivery]) -> list[AnnouncedMove]:
                 )
             )
     return moves
+
+
+def _told_commits(
+    tasks: Sequence[ClaimedTask],
+    deliveries: Mapping[int, Sequence[AppliedDelivery]],
+    runs: Mapping[tuple[int, str], tuple[str, str]],
+) -> dict[int, set[str]]:
+    """Return, per repository, the commits of which a gate or a run record told something now."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for task in tasks:
+        for delivery in deliveries.get(task.id, ()):
+            found[task.repository_id] |= {one.status.sha for one in delivery.events if one.status}
+    for (repository_id, _), (_, head) in runs.items():
+        found[repository_id] |= {head} - {""}
+    return found
 
 
 def _branches_to_check(applied: Sequence[AppliedDelivery]) -> set[str]:

@@ -20,6 +20,7 @@ from tests.factories.governance import (
     LeaseFactory,
     RunRecordFactory,
 )
+from tests.functional.loop.announcing import announce_pull_request
 from tests.functional.loop.test_the_loop import Loop, loop
 
 __all__ = ["loop"]
@@ -179,6 +180,23 @@ def test_the_finding_goes_when_the_branch_is_no_longer_in_use(behind: Loop) -> N
     behind.drain()
 
     assert Finding.objects.get(branch="topic").state == "resolved"
+
+
+def test_a_pull_request_from_a_stale_branch_takes_its_recommendation_back_at_once(
+    loop: Loop,
+) -> None:
+    loop.remote.push(loop.url, "topic", MemoryCommit(TOPIC, (HEAD_A,)))
+    branch(loop, "topic", TOPIC)
+    Branch.objects.filter(name="topic").update(last_activity_at=loop.now - 400 * DAY)
+    sweep(loop)
+    loop.drain()
+    assert Finding.objects.get(branch="topic", check_kind="stale_branch").state == "open"
+
+    announce_pull_request(loop, 7, head="topic", sha=TOPIC)
+    for _ in range(3):
+        loop.drain()
+
+    assert Finding.objects.get(branch="topic", check_kind="stale_branch").state == "resolved"
 
 
 def test_a_sweep_asks_about_so_many_and_the_next_one_about_the_rest(behind: Loop) -> None:

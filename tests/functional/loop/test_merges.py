@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from governance.models import GateResult, PullRequest
+from governance.selectors.branch_facts import repositories_by_id
 from governance.selectors.change_facts import (
     MERGES_KEPT,
     RUNS_KEPT,
@@ -13,6 +14,7 @@ from governance.selectors.change_facts import (
     runs_by_branch,
 )
 from reconciliation.models import Finding, ReconciliationTask, TaskKind
+from reconciliation.services.intake import request_observation
 from reconciliation.services.planning import plan_check
 from tests.factories.governance import (
     CORRELATION_ID,
@@ -22,6 +24,7 @@ from tests.factories.governance import (
     BranchFactory,
     RunRecordFactory,
 )
+from tests.functional.loop.announcing import announce_gate
 from tests.functional.loop.test_the_loop import Loop, loop
 from tests.integration.policy.acts import publish
 
@@ -113,6 +116,46 @@ def test_a_recorded_merge_past_its_gates_is_told_until_they_passed(topic: Loop) 
         seen_at=topic.now,
     )
     assert check(topic, "topic") == "recorded"
+
+
+def state_of_the_finding(loop: Loop) -> str:
+    """Work off what is due, and the checks that confirm it, and return how the finding stands."""
+    for _ in range(3):
+        loop.drain()
+    return Finding.objects.get(branch="topic", check_kind="missing_run").state
+
+
+def test_a_gate_that_comes_late_and_names_no_branch_resolves_what_lacked_it(topic: Loop) -> None:
+    text = "changes: {required_gates: [ci]}\n"
+    publish(text, "repository", "acme/main/api", now=datetime.now(UTC))
+    merge(topic)
+    RunRecordFactory.create(
+        repository=topic.repository, branch="topic", head_sha=HEAD_B, status="succeeded"
+    )
+    assert check(topic, "topic") == "missing"
+
+    announce_gate(topic, HEAD_C, "ci", "success")
+
+    assert state_of_the_finding(topic) == "resolved"
+
+
+def test_the_record_of_the_merge_itself_resolves_what_its_branch_lacked(topic: Loop) -> None:
+    merge(topic)
+    assert check(topic, "topic") == "missing"
+    run = RunRecordFactory.create(
+        repository=topic.repository, branch="main", head_sha=HEAD_C, status="succeeded"
+    )
+
+    request_observation(
+        repositories_by_id([topic.repository.pk])[topic.repository.pk],
+        about=f"run {run.run_id} succeeded",
+        origin="api",
+        correlation_id=CORRELATION_ID,
+        run_id=run.run_id,
+        now=topic.now,
+    )
+
+    assert state_of_the_finding(topic) == "resolved"
 
 
 def test_a_merge_from_a_fork_is_told_of_the_branch_that_it_was_merged_onto(topic: Loop) -> None:
