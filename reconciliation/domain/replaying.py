@@ -58,6 +58,18 @@ def key_differences(task: StoredTask) -> Iterator[Difference]:
         yield Difference("key", f"task {task.id}", "idempotency_key", task.key, key)
 
 
+def said_differences(of: str, *, said: str, decision: str) -> Iterator[Difference]:
+    """Yield the one word that a task shows, if its newest decision says another.
+
+    A decision that cannot be read is not for the task to tell.
+    """
+    try:
+        word = json.loads(decision)["decision"]
+    except (ValueError, TypeError, KeyError):
+        return
+    yield from _if_different("decision", of, "policy_decision", said, str(word))
+
+
 def worklist_differences(
     name: str, *, text: str, digest: str, planned: int, tasks: Mapping[int, StoredTask]
 ) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from audit.domain.canonical import canonical_json
 from governance.domain.policy import Policy
@@ -21,6 +21,7 @@ from reconciliation.domain.replaying import (
     Difference,
     StoredTask,
     key_differences,
+    said_differences,
     text_differences,
     worklist_differences,
 )
@@ -140,10 +141,12 @@ def _all_differences(
     for sweep in sweeps.order_by("id").iterator(chunk_size=20):
         checked.worklists += 1
         yield from _differences_of_sweep(sweep)
-    rows = tasks.order_by("id").values_list(*_TASK_FIELDS)
-    for row in rows.iterator(chunk_size=CHUNK):
+    rows = tasks.order_by("id").values_list(*_TASK_FIELDS, "policy_decision", _newest_decision())
+    for *row, said, decision in rows.iterator(chunk_size=CHUNK):
         checked.keys += 1
         yield from key_differences(StoredTask(*row))
+        if decision is not None:
+            yield from said_differences(f"task {row[0]}", said=said, decision=decision)
     policies = StoredPolicies()
     stored = evaluations.order_by("id").values_list(*_EVALUATION_FIELDS)
     for row in stored.iterator(chunk_size=CHUNK):
@@ -151,6 +154,11 @@ def _all_differences(
         checked.decisions += 1
         checked.by_kind[evaluation.task_kind] = checked.by_kind.get(evaluation.task_kind, 0) + 1
         yield from _differences_of_decision(evaluation, policies, checked, strict=strict)
+
+
+def _newest_decision() -> Subquery:
+    of_the_task = Evaluation.objects.filter(task=OuterRef("pk")).order_by("-id")
+    return Subquery(of_the_task.values("decision")[:1])
 
 
 def _differences_of_policies(checked: Checked) -> Iterator[Difference]:

@@ -262,6 +262,18 @@ def test_a_task_whose_key_is_not_its_own(world: None) -> None:
     assert differences()[0] == [("key", f"task {task.pk}")]
 
 
+def test_a_task_that_shows_another_decision_than_was_made(world: None) -> None:
+    task = of_kind("stale_branch").task
+    ReconciliationTask.objects.filter(pk=task.pk).update(policy_decision="active?")
+
+    (difference,) = replay(Scope(task_id=task.pk), checked=Checked())
+
+    newest = task.evaluations.order_by("-pk")[0]
+    assert (difference.of, difference.at) == (f"task {task.pk}", "policy_decision")
+    assert difference.stored == "active?"
+    assert difference.recomputed == json.loads(newest.decision)["decision"]
+
+
 def test_a_worklist_that_was_changed_after_the_fact(world: None) -> None:
     sweep = Sweep.objects.order_by("slot")[0]
     items = json.loads(sweep.worklist)
