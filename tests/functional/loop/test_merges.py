@@ -68,6 +68,7 @@ def check(loop: Loop, branch: str) -> str:
 
 @pytest.fixture
 def topic(loop: Loop) -> Loop:
+    loop.remote.reset(loop.url, "topic", HEAD_B)
     BranchFactory.create(
         repository=loop.repository,
         name="topic",
