@@ -214,7 +214,9 @@ class DeliveryFilter(django_filters.FilterSet):
     """Filters of `GET /api/v1/deliveries`."""
 
     tenant = django_filters.CharFilter("source__tenant__slug")
-    repo = django_filters.CharFilter("task__repo")
+    repo = django_filters.CharFilter(
+        method="about_repository", label="What it made us read, or whose own source it came to."
+    )
     webhook_source = IdFilter("source_id")
     host_kind = django_filters.CharFilter("source__host_kind")
     delivery_id = django_filters.CharFilter()
@@ -228,6 +230,12 @@ class DeliveryFilter(django_filters.FilterSet):
     class Meta:
         model = WebhookDelivery
         fields: tuple[str, ...] = ()
+
+    def about_repository(
+        self, rows: QuerySet[WebhookDelivery], _: str, value: str
+    ) -> QuerySet[WebhookDelivery]:
+        """Narrow to one repository's; those that asked for no work are known by their source."""
+        return rows.filter(Q(task__repo=value) | Q(source__repository__slug=value))
 
 
 class RunFilter(django_filters.FilterSet):

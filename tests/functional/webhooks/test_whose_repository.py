@@ -14,9 +14,9 @@ from reconciliation.models import (
 from reconciliation.services.intake_work import forget_cached_repositories
 from reconciliation.services.sources import create_source, forget_cached_sources
 from tests.conftest import World
-from tests.factories.governance import HEAD_A, HEAD_B, RepositoryFactory
-from tests.factories.webhooks import SECRET
-from tests.functional.webhooks.sending import push
+from tests.factories.governance import HEAD_A, HEAD_B, RepositoryFactory, api_client
+from tests.factories.webhooks import SECRET, github_headers
+from tests.functional.webhooks.sending import post, push
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +94,51 @@ def test_another_tenants_repository_is_never_found(
     )
 
     assert push(organisation, HEAD_A, HEAD_B, delivery="d-1").json()["outcome"] == "ignored"
+
+
+def test_two_tenants_may_govern_one_repository_of_a_host_and_each_hears_its_own_hook(
+    organisation: WebhookSource, tenant_world: World
+) -> None:
+    Repository.objects.update(host_repository_id="7", host_kind="github")
+    theirs = create_source(
+        tenant_id=tenant_world.stranger.pk,
+        tenant="rival",
+        repository_id=None,
+        host_kind="github",
+        name="all of rival",
+        token="r" * 43,
+        secret=SECRET,
+        actor=RECONCILER,
+        correlation_id="test-correlation-id",
+        now=timezone.now(),
+    )
+
+    tasks = [
+        push(one, HEAD_A, HEAD_B, delivery="the same").json()["task"]
+        for one in (organisation, theirs)
+    ]
+
+    planned = ReconciliationTask.objects.in_bulk(tasks)
+    assert [planned[task].repository_id for task in tasks] == [
+        tenant_world.repository.pk,
+        tenant_world.strange_repository.pk,
+    ]
+    assert [planned[task].tenant for task in tasks] == ["acme", "rival"]
+
+
+def test_the_list_of_a_repositorys_deliveries_holds_those_that_asked_for_no_work(
+    source: WebhookSource, tenant_world: World
+) -> None:
+    body = b'{"action": "opened"}'
+    post(source, body, github_headers(body, event="issues", delivery="talk"))
+    push(source, HEAD_A, HEAD_B, delivery="push")
+
+    def listed(repo: str) -> list[str]:
+        answer = api_client().get("/api/v1/deliveries", {"repo": repo}).json()
+        return [row["delivery_id"] for row in answer["results"]]
+
+    assert listed("api") == ["push", "talk"]
+    assert listed("web") == []
 
 
 def test_a_repository_connected_after_its_delivery_is_worked_when_that_comes_again(
