@@ -1,59 +1,62 @@
-"""Tasks per second: the executor, a bare claim loop, one transaction each, and django-q2.
+"""Tasks per second: the executor against a bare claim loop, one transaction each, other queues.
 
     python -m scripts.throwaway_postgres run --durable -- python -m tests.benchmarks.executor
 
-The task is a head-drift check that finds nothing: claim, read the facts, evaluate, keep facts and
-decision, attempt, audit entry, commit. All sides use one durable database and take turns; a figure
-is the median of the ratios of neighbours. The bare loop only moves rows from queued to running to
-completed. django-q2 gets one message for each task, whose function does nothing at all: ours does
-the whole check, with two worker processes on either side.
+Three things are measured, all on one durable database, in turns; a figure is the median of the
+ratios of neighbours.
+
+In one process, head-drift checks that find nothing: against a loop that only moves rows from queued
+to running to completed, and against one transaction for each task. With two worker processes,
+tasks that do nothing: ours keep everything (attempt, facts and decision, chained audit entry), the
+rivals nothing. And what one real head-drift check costs, step by step.
 """
 
 import json
 import os
-import signal
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.benchmarks.paired import paired_figure, shown
+
 PAIRS = 7
 IN_PROCESS = 2000
 SINGLE = 200
-BY_CLUSTER = 3000
-MESSAGES = {"tuned": 1500, "defaults": 300}
-TARGETS = {
-    "executor_vs_bare_claims": 0.18,
-    "executor_vs_one_transaction_each": 6.0,
-    "cluster_vs_message_per_task_tuned": 1.7,
-    "cluster_vs_message_per_task_defaults": 14.0,
-}
+TARGETS = {"executor_vs_bare_claims": 0.18, "executor_vs_one_transaction_each": 6.0}
 STATEMENTS_PER_BATCH = 22
 
 
 def main() -> int:
     """Measure, print one JSON line for each figure, and return 0 when all targets were met."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "reconciler_site.settings.test"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.noop_site"
     import django
 
     django.setup()
     from django.db import connection
 
     from tests.benchmarks.audit_append import refuse_a_careless_server
+    from tests.benchmarks.cluster_slices import measure_clusters
+    from tests.benchmarks.drift_steps import measure_steps
 
+    parts: dict[str, Callable[[Shop], list[dict[str, Any]]]] = {
+        "in_process": measure_in_process,
+        "clusters": measure_clusters,
+        "steps": measure_steps,
+    }
     name_before = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    met = True
     try:
         refuse_a_careless_server()
         shop = Shop()
-        results = [*measure_in_process(shop), *measure_clusters(shop)]
+        for part in sys.argv[1:] or list(parts):
+            for figure in parts[part](shop):
+                print(json.dumps(figure), flush=True)
+                met = met and figure["met"]
     finally:
         connection.creation.destroy_test_db(name_before, verbosity=0)
-    for result in results:
-        print(json.dumps(result), flush=True)
-    return 0 if all(result["met"] for result in results) else 1
+    return 0 if met else 1
 
 
 class Shop:
@@ -68,12 +71,12 @@ class Shop:
         self.queue.clock.now = timezone.now()
         self.repositories = [
             self.queue.repository(f"tenant-{n % 20:02}/repo-{n:02}", [f"b{m}" for m in range(100)])
-            for n in range(30)
+            for n in range(100)
         ]
         self._round = 0
 
-    def fill(self, count: int) -> None:
-        """Queue so many checks, of as many branches, the heads of which were read just now."""
+    def fill(self, count: int, *, kind: str = "head_drift") -> None:
+        """Queue so many tasks, of as many branches, the heads of which were read just now."""
         from django.utils import timezone
 
         from governance.models import Repository
@@ -82,46 +85,19 @@ class Shop:
         Repository.objects.update(observed_at=self.queue.clock.now)
         self._round += 1
         for number in range(count // 100):
-            self.queue.drifts(
-                self.repositories[number],
-                *(f"b{m}" for m in range(100)),
-                about=f"round {self._round}",
+            repository = self.repositories[number]
+            self.queue.put(
+                *(
+                    self.queue.planned(repository, f"b{m}", kind, about=f"round {self._round}")
+                    for m in range(100)
+                )
             )
-
-    def rate_of_ours(self, count: int) -> float:
-        """Queue checks with two wake-ups and return how fast they are done."""
-        from django.db import transaction
-        from django.utils import timezone
-
-        from reconciliation.models import ReconciliationTask
-        from reconciliation.services.wake import DRAIN, send
-
-        with transaction.atomic():
-            self.fill(count)
-            for _ in range(2):
-                send(DRAIN, due=timezone.now())
-        started = time.perf_counter()
-        waiting = ReconciliationTask.objects.filter(state__in=("queued", "running"))
-        _wait_until(lambda: not waiting.exists())
-        return count / (time.perf_counter() - started)
-
-    def rate_of_messages(self, variant: str, count: int) -> float:
-        """Queue messages and return how fast they are taken, worked and acknowledged."""
-        from django_q.models import OrmQ
-
-        subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.plain_queue", str(count)],
-            env=_environment("tests.benchmarks.plain_queue", variant),
-            check=True,
-        )
-        started = time.perf_counter()
-        before: int = OrmQ.objects.filter(key=f"bench-{variant}").count()
-        _wait_until(lambda: not OrmQ.objects.filter(key=f"bench-{variant}").exists())
-        return before / (time.perf_counter() - started)
 
 
 def measure_in_process(shop: Shop) -> list[dict[str, Any]]:
     """Return what one process does, against the two references in the same process."""
+    from django.db import connection
+
     rates: dict[str, list[float]] = {"ours": [], "bare": [], "single": []}
     for _ in range(PAIRS + 1):
         rates["ours"].append(_rate(shop, IN_PROCESS, lambda: shop.queue.drain().completed))
@@ -129,10 +105,18 @@ def measure_in_process(shop: Shop) -> list[dict[str, Any]]:
         rates["single"].append(_rate(shop, SINGLE, one_transaction_each))
     for series in rates.values():
         del series[0]  # the first round warms up
-    raw = {"in_process_per_second": {side: _shown(series) for side, series in rates.items()}}
+    raw = {
+        "database": connection.vendor,
+        "in_process_per_second": {side: shown(series) for side, series in rates.items()},
+    }
     return [
-        _result("executor_vs_bare_claims", rates["ours"], rates["bare"], raw),
-        _result("executor_vs_one_transaction_each", rates["ours"], rates["single"], raw),
+        *(
+            paired_figure(name, rates["ours"], rates[side], target=TARGETS[name], raw=raw)
+            for name, side in (
+                ("executor_vs_bare_claims", "bare"),
+                ("executor_vs_one_transaction_each", "single"),
+            )
+        ),
         statements_result(shop),
     ]
 
@@ -238,79 +222,6 @@ def statements_result(shop: Shop) -> dict[str, Any]:
         "target": STATEMENTS_PER_BATCH,
         "met": count <= STATEMENTS_PER_BATCH and len(claimed) == 100,
         "raw": {"tasks": len(claimed), "statements": [query["sql"][:60] for query in seen]},
-    }
-
-
-def measure_clusters(shop: Shop) -> list[dict[str, Any]]:
-    """Return what two worker processes do: woken by few messages, or sent one for each task."""
-    clusters = {
-        "ours": _start("reconciler_site.settings.test", ""),
-        "tuned": _start("tests.benchmarks.plain_queue", "tuned"),
-        "defaults": _start("tests.benchmarks.plain_queue", "defaults"),
-    }
-    rates: dict[str, list[float]] = {side: [] for side in clusters}
-    try:
-        for _ in range(4):
-            rates["ours"].append(shop.rate_of_ours(BY_CLUSTER))
-            for variant, count in MESSAGES.items():
-                rates[variant].append(shop.rate_of_messages(variant, count))
-    finally:
-        for process in clusters.values():
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    for series in rates.values():
-        del series[0]
-    raw = {"two_workers_per_second": {side: _shown(series) for side, series in rates.items()}}
-    return [
-        _result(f"cluster_vs_message_per_task_{variant}", rates["ours"], rates[variant], raw)
-        for variant in MESSAGES
-    ]
-
-
-def _start(settings: str, variant: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "qcluster"],
-        env=_environment(settings, variant),
-        start_new_session=True,
-    )
-
-
-def _environment(settings: str, variant: str) -> dict[str, str]:
-    from tests.integration.queue.programs import database_url
-
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": settings,
-        "DATABASE_URL": database_url(),
-        "BENCH_QUEUE": variant,
-    }
-
-
-def _wait_until(is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not is_done():
-        if time.monotonic() > deadline:
-            sys.exit("executor: the work was not done within five minutes")
-        time.sleep(0.02)
-
-
-def _shown(series: list[float]) -> dict[str, Any]:
-    return {"median": round(statistics.median(series)), "all": [round(rate) for rate in series]}
-
-
-def _result(
-    name: str, ours: list[float], theirs: list[float], raw: dict[str, Any]
-) -> dict[str, Any]:
-    from django.db import connection
-
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    ratio = statistics.median(ratios)
-    return {
-        "name": name,
-        "ratio": round(ratio, 2),
-        "target": TARGETS[name],
-        "met": ratio >= TARGETS[name],
-        "raw": {"database": connection.vendor, "pairs": [round(r, 2) for r in ratios], **raw},
     }
 
 
