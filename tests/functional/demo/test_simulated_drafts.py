@@ -16,8 +16,8 @@ from reconciliation.services.simulation_judging import Against
 from tests.functional.demo.told import Story, told
 from tests.integration.policy.acts import draft, publish
 
-# Without it no database is set up when this file runs alone.
-pytestmark = pytest.mark.django_db
+# Without `django_db` no database is set up when this file runs alone.
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 MONTH = timedelta(days=30)
 DRAFTS = {
