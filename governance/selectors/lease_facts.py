@@ -1,15 +1,13 @@
 """What the reconciler asks about leases: set-based reads; changes nothing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db.models import F, Q
 
 from governance.models import Lease, LeaseState, RunRecord, RunStatus
 from governance.selectors.branch_facts import BranchKey, among
-
-Span = tuple[datetime, datetime]
 
 
 def leases_by_branch(keys: Iterable[BranchKey], *, now: datetime) -> dict[BranchKey, list[Lease]]:
@@ -37,31 +35,28 @@ def leases_by_branch(keys: Iterable[BranchKey], *, now: datetime) -> dict[Branch
     return {key: sorted(leases, key=lambda one: one.lease_id) for key, leases in found.items()}
 
 
-def leases_during(spans: Mapping[BranchKey, Span]) -> dict[BranchKey, list[Lease]]:
-    """Return the leases that covered each branch at some moment of its span, ended since or not.
-
-    A span's two ends belong to it.
-    """
-    if not spans:
+def leases_at(moments: Mapping[BranchKey, Sequence[datetime]]) -> dict[BranchKey, list[Lease]]:
+    """Return the leases that covered each branch at one of its moments, ended since or not."""
+    every = [moment for some in moments.values() for moment in some]
+    if not every:
         return {}
-    first = min(start for start, _ in spans.values())
     rows = (
         Lease.objects.filter(
-            Q(ended_at__isnull=True) | Q(ended_at__gte=first),
-            repository_id__in={pk for pk, _ in spans},
-            branch__in={name for _, name in spans} | {""},
-            acquired_at__lte=max(end for _, end in spans.values()),
+            Q(ended_at__isnull=True) | Q(ended_at__gte=min(every)),
+            repository_id__in={pk for pk, _ in moments},
+            branch__in={name for _, name in moments} | {""},
+            acquired_at__lte=max(every),
         )
         .exclude(expires_at__lte=F("acquired_at"))
         .order_by("lease_id", "pk")
     )
     found: dict[BranchKey, list[Lease]] = defaultdict(list)
     for row in rows:
-        for key, (start, end) in spans.items():
+        over_at = min(row.ended_at or row.expires_at, row.expires_at)
+        for key, some in moments.items():
             if row.repository_id != key[0] or row.branch not in ("", key[1]):
                 continue
-            over_at = min(row.ended_at or row.expires_at, row.expires_at)
-            if row.acquired_at <= end and start < over_at:
+            if any(row.acquired_at <= moment < over_at for moment in some):
                 found[key].append(row)
     return dict(found)
 

@@ -10,7 +10,7 @@ from governance.selectors.branch_facts import (
     RepositoryRow,
 )
 from governance.selectors.change_facts import Sha, pull_requests_by_branch, runs_by_branch
-from governance.selectors.lease_facts import Span, leases_during
+from governance.selectors.lease_facts import leases_at
 from governance.selectors.visible import Lease, PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.codec import decode
@@ -48,7 +48,7 @@ def observe_head_drift(
     runs = runs_by_branch(keys)
     pushes = {key: _pushes(rows[key]) for key in keys}
     requests = pull_requests_by_branch(keys, merged_at=_shas(rows, pushes))
-    leases = leases_during({key: _span(rows[key], pushes[key], now=now) for key in keys})
+    leases = leases_at({key: _moments(rows[key], pushes[key], now=now) for key in keys})
     policy_of = {key: policies.for_branch(*key) for key in keys}
     for repository_id, tasks_there in by_repository(keys).items():
         repository = repositories[repository_id]
@@ -189,7 +189,6 @@ def _shas(
     return {(pk, sha) for pk, sha in found if sha}
 
 
-def _span(row: BranchRow, pushes: Sequence[Push], *, now: datetime) -> Span:
-    """Return from when to when leases matter: from the first push to when the head was seen."""
-    seen_at = row.observed_at or now
-    return (min([seen_at, *(push.at for push in pushes)]), seen_at)
+def _moments(row: BranchRow, pushes: Sequence[Push], *, now: datetime) -> list[datetime]:
+    """Return when leases matter: at every push, or when the head was seen."""
+    return [push.at for push in pushes] or [row.observed_at or now]
