@@ -180,8 +180,9 @@ def _drawn(facts: Any, number: int) -> list[Any]:
 
 
 def outcomes(case: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield what a case is there for: a decision of a class, a rule, an act about an alert."""
+    """Yield what a case is there for: a fact told, a class decided, a rule, an act on an alert."""
     kind, decision = case["task_kind"], case["decision"]
+    yield from ((kind, "told", name) for name, value in case["facts"].items() if value)
     yield (kind, decision["decision"], decision["stable_class"], decision["reason"][:20])
     for finding in decision["findings"]:
         yield (kind, finding["stable_class"], finding["severity"], str(finding["alerting"]))
