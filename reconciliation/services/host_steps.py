@@ -3,8 +3,9 @@
 _EVENTS = {
     "github": "Settings > Webhooks > Add webhook: content type application/json; events: pushes,"
     " branch or tag creation and deletion, pull requests, statuses, check runs, repositories.",
-    "gitlab": "Settings > Webhooks > Add new webhook: put the secret into `Signing token` (or"
-    " `Secret token`); trigger push, merge request, pipeline and job events.",
+    "gitlab": "Settings > Webhooks > Add new webhook: put the secret into `Secret token`, or, if"
+    " it begins with whsec_, into `Signing token`; trigger push, merge request, pipeline and job"
+    " events.",
     "gitea": "Settings > Webhooks > Add Webhook > Gitea: POST, application/json; custom events:"
     " push, create, delete, pull request, repository.",
     "forgejo": "Settings > Webhooks > Add webhook > Forgejo: POST, application/json; custom events:"

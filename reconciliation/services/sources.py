@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
+from governance.domain.encryption import WrongKey
 from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
 from reconciliation.models import Finding, FindingState, WebhookSecret, WebhookSource
 from reconciliation.webhooks.hosts import HostKind
@@ -55,6 +56,7 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
 
     Raises:
         SourceNotFound: unknown or revoked.
+        WrongKey: a live secret cannot be read; a rotation without overlap is the way out.
     """
     cached = _cache.get(token)
     if cached is not None and cached[0] > time.monotonic():
@@ -67,9 +69,7 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
     if row is None:
         _cache.pop(token, None)
         raise SourceNotFound("No webhook source has this address; it may have been revoked.")
-    secrets = WebhookSecret.objects.filter(source=row, revoked_at__isnull=True).order_by(
-        "-created_at", "-id"
-    )
+    secrets = _secrets(row, now=now)
     repository = (
         repositories_by_id([row.repository_id])[row.repository_id] if row.repository_id else None
     )
@@ -93,6 +93,26 @@ def live_source(token: str, *, now: datetime) -> LiveSource:
         _cache.clear()
     _cache[token] = (time.monotonic() + CACHE_SECONDS, source)
     return source
+
+
+def _secrets(source: WebhookSource, *, now: datetime) -> list[WebhookSecret]:
+    rows = WebhookSecret.objects.filter(source=source, revoked_at__isnull=True).order_by(
+        "-created_at", "-id"
+    )
+    try:
+        return list(rows)
+    except WrongKey:
+        # One by one: those past their overlap are wanted for an alert only.
+        return [row for row in rows.defer("value") if not _is_over_and_unreadable(row, now=now)]
+
+
+def _is_over_and_unreadable(row: WebhookSecret, *, now: datetime) -> bool:
+    try:
+        return not row.value
+    except WrongKey:
+        if row.expires_at is None or row.expires_at > now:
+            raise
+        return True
 
 
 def findings_of_source(tenant_id: int, source_id: int) -> QuerySet[Finding]:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from audit.correlation import correlated, new_correlation_id
 from audit.domain.entries import Actor, ActorKind
 from governance.services.repositories import AlreadyConnected, BadName
+from reconciliation.management.new_secret import new_secret
 from reconciliation.services.connect import CannotRead, Connected, connect
 from reconciliation.services.host_steps import guess_host, steps_for
 from reconciliation.services.observe import configured_remote
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         url: str = options["clone_url"]
         name = options["name"] or url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git").lower()
         host = options["host"] or guess_host(url)
-        secret = _from_env(options["webhook_secret_env"]) or secrets.token_urlsafe(32)
+        secret = _from_env(options["webhook_secret_env"]) or new_secret(host)
         credential = None
         if options["secret_env"]:
             credential = (options["username"], _from_env(options["secret_env"]) or "")

@@ -6,7 +6,8 @@
     manage.py webhook_source rotate SOURCE_ID [--overlap-hours 24]
     manage.py webhook_source revoke SOURCE_ID
 
-Secrets are shown once. --secret-env VAR uses a secret of your own from the environment.
+Secrets are shown once. --secret-env VAR uses a secret of your own from the environment; --signing
+makes one for GitLab's `Signing token` instead of its `Secret token`.
 """
 
 import argparse
@@ -24,11 +25,15 @@ from django.utils import timezone
 from audit.correlation import new_correlation_id
 from audit.domain.canonical import utc_text
 from audit.domain.entries import Actor, ActorKind
+from governance.domain.encryption import WrongKey
 from governance.selectors.branch_facts import repository_at, tenant_id_of
+from reconciliation.management.new_secret import new_secret
 from reconciliation.models import WebhookSecret, WebhookSource
 from reconciliation.services.host_steps import steps_for
 from reconciliation.services.sources import create_source, revoke_source, rotate_secret
 from reconciliation.webhooks.hosts import HostKind
+from reconciliation.webhooks.matching import Secret
+from reconciliation.webhooks.standard_webhooks import is_signing_secret
 
 _LONGEST_NAME = 100
 # Without their values: a lost key must not close the list.
@@ -54,6 +59,9 @@ class Command(BaseCommand):
         parser.add_argument("--host", choices=[kind.value for kind in HostKind])
         parser.add_argument("--name", default="")
         parser.add_argument("--secret-env", help="environment variable with the secret to use")
+        parser.add_argument(
+            "--signing", action="store_true", help="make a whsec_ secret (GitLab's signing token)"
+        )
         parser.add_argument("--overlap-hours", type=int, default=24)
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -85,7 +93,7 @@ class Command(BaseCommand):
             raise CommandError("Name a governed repository with --repository, or a --tenant.")
         if options["tenant"] not in (None, tenant):
             raise CommandError(f"{options['repository']} is not of tenant {options['tenant']}.")
-        secret = _secret(options["secret_env"])
+        secret = _given(options) or new_secret(options["host"], signing=options["signing"])
         try:
             source = create_source(
                 tenant_id=tenant_id,
@@ -113,7 +121,9 @@ class Command(BaseCommand):
 
     def _rotate(self, options: dict[str, Any]) -> dict[str, Any]:
         source = _existing(options["source"])
-        secret = _secret(options["secret_env"])
+        secret = _given(options) or new_secret(
+            source.host_kind, signing=options["signing"] or _signs(source)
+        )
         who = _who()
         try:
             overlap = timedelta(hours=options["overlap_hours"])
@@ -174,13 +184,25 @@ def _existing(source_id: int | None) -> WebhookSource:
     return source
 
 
-def _secret(variable: str | None) -> str:
+def _given(options: dict[str, Any]) -> str | None:
+    variable = options["secret_env"]
     if variable is None:
-        return secrets.token_urlsafe(32)
+        return None
+    if options["signing"]:
+        raise CommandError("Either --signing, which makes a secret, or --secret-env.")
     value = os.environ.get(variable)
     if not value:
         raise CommandError(f"The environment variable {variable} is not set or empty.")
     return value
+
+
+def _signs(source: WebhookSource) -> bool:
+    """Tell whether the newest secret is of the kind that signs; so will be the next one."""
+    try:
+        newest = source.secrets.order_by("-created_at", "-id").first()
+        return newest is not None and is_signing_secret(Secret("", newest.value))
+    except WrongKey:
+        return False  # Its key is lost, and a rotation is the way out.
 
 
 def _who() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Sources and keys from the command line: scriptable, secrets shown once, no delivery lost."""
 
+import base64
+import hmac
 import io
 import json
 import os
@@ -171,6 +173,10 @@ def test_a_revoked_source_answers_404_and_is_not_rotated(made: dict[str, Any]) -
             ["create", "--tenant", "rival", "--repository", "acme/main/api", "--host", "github"],
             "is not of tenant rival",
         ),
+        (
+            ["create", "--tenant", "acme", "--host", "gitlab", "--secret-env", "X", "--signing"],
+            "Either --signing",
+        ),
         (["rotate", "4000000"], "no webhook source 4000000"),
         (["revoke"], "no webhook source"),
     ],
@@ -206,6 +212,61 @@ def test_the_list_tells_which_secrets_live_and_until_when_without_showing_them(
     said = spoken("webhook_source", "list")
     assert f"until {newer['older_secrets_end']}" in said
     assert not any(value in said for value in (made["secret"], newer["secret"]))
+
+
+def standard(secret: str, body: bytes, *, now: int) -> dict[str, str]:
+    """Sign as the standard's libraries do: with the bytes that the base64 stands for."""
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    signed = hmac.digest(key, f"msg_1.{now}.".encode() + body, "sha256")
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+
+
+@pytest.mark.parametrize(("host", "options"), [("generic", []), ("gitlab", ["--signing"])])
+def test_a_secret_made_here_signs_as_the_standard_has_it_and_so_does_the_next(
+    tenant_world: World, host: str, options: list[str]
+) -> None:
+    forget_cached_sources()
+    place = ["--repository", "acme/main/api", "--host", host]
+    made = run("webhook_source", "create", *place, *options)
+    source = WebhookSource.objects.get()
+    body = b'{"type": "ping", "object_kind": "note"}'
+    statuses = []
+
+    for told in (made, run("webhook_source", "rotate", str(made["source"]))):
+        headers = standard(told["secret"], body, now=int(timezone.now().timestamp()))
+        statuses.append(post(source, body, headers).status_code)
+
+    assert statuses == [202, 202]
+
+
+def test_a_gitlab_secret_is_plain_unless_it_is_to_sign(tenant_world: World) -> None:
+    forget_cached_sources()
+    made = run("webhook_source", "create", "--repository", "acme/main/api", "--host", "gitlab")
+    headers = {"X-Gitlab-Token": made["secret"], "X-Gitlab-Event": "Note Hook"}
+
+    answer = post(WebhookSource.objects.get(), b'{"object_kind": "note"}', headers)
+
+    assert answer.status_code == 202
+
+
+def test_a_rotation_without_overlap_is_the_way_out_of_a_lost_key(made: dict[str, Any]) -> None:
+    source = WebhookSource.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE reconciliation_webhooksecret SET value = 'gone:nonsense'")
+    forget_cached_sources()
+    lost = deliver(source, "from the environment", delivery="d-1")
+
+    overlapped = run("webhook_source", "rotate", str(made["source"]))
+    still_lost = deliver(source, overlapped["secret"], delivery="d-2")
+    told = run("webhook_source", "rotate", str(made["source"]), "--overlap-hours", "0")
+
+    assert (lost, still_lost) == (503, 503)
+    assert deliver(source, told["secret"], delivery="d-3") == 202
+    assert deliver(source, overlapped["secret"], delivery="d-4") == 401
 
 
 def test_a_lost_key_does_not_close_the_list(made: dict[str, Any]) -> None:
