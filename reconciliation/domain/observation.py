@@ -1,7 +1,7 @@
 """What moved between the heads we knew and the heads the remote has; pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -60,7 +60,7 @@ class ObservationFacts:
     late_announcements: tuple[AnnouncedMove, ...]
     """Announcements of heads that an earlier observation saw before their webhook came."""
     late_pushes: tuple[AnnouncedMove, ...] = later(())
-    """All pushes to the branches of `late_announcements` that came with them."""
+    """All announced pushes that led to heads which were seen before they came."""
     is_gone: bool = False
     """The host announced that it deleted the repository, and no longer lets it be read."""
 
@@ -89,9 +89,7 @@ def moves_between(
     """
     calls = list(announced)
     newest = _newest_by_head(calls)
-    pushes: dict[str, list[AnnouncedMove]] = defaultdict(list)
-    for one in calls:
-        pushes[one.branch].append(one)
+    pushes = _by_branch(calls)
     moves = []
     for branch in sorted(known.keys() | observed.keys()):
         before = known[branch].head if branch in known else None
@@ -108,7 +106,7 @@ def moves_between(
                 announced_by="webhook" if call is not None else unannounced_are,
                 pusher=call.pusher if call is not None else "",
                 announced_at=call.announced_at if call is not None else None,
-                pushes=_pushes_since(before, pushes[branch]),
+                pushes=_pushes_since(before, pushes.get(branch, ())),
             )
         )
     return tuple(moves)
@@ -132,40 +130,69 @@ def late_announcements(
 
 
 def late_pushes(
-    late: Iterable[AnnouncedMove], *, announced: Iterable[AnnouncedMove]
+    known: Mapping[str, KnownHead],
+    observed: Mapping[str, str],
+    *,
+    announced: Iterable[AnnouncedMove],
 ) -> tuple[AnnouncedMove, ...]:
-    """Return every announced push to the branches of late announcements, in order of receipt."""
-    branches = {call.branch for call in late}
-    return tuple(one for one in announced if one.branch in branches)
+    """Return the announced pushes that led to heads which we saw before they came.
 
-
-def merged_pushes(
-    known: Iterable[Push], new: Iterable[Push], *, seen_at: datetime
-) -> tuple[Push, ...]:
-    """Return the pushes of a branch with new ones added, oldest first, the newest 50.
-
-    `seen_at` is when the head that they led to was seen: whatever was told of later was done by
-    then. A push that is known is not added again; one that nobody had announced is replaced by the
-    announcement of its head.
+    All of a branch that is still there, once its head is announced; of one that moved on since,
+    those that led to the head before. In order of receipt.
     """
-    added = {replace(push, at=min(push.at, seen_at)) for push in new}
-    named = {push.after for push in added if push.pusher}
-    kept = {push for push in known if push.pusher or push.after not in named}
+    calls = list(announced)
+    still_there = {call.branch for call in late_announcements(known, observed, announced=calls)}
+    found = []
+    for branch, some in _by_branch(calls).items():
+        before = known.get(branch)
+        if branch in still_there:
+            found += some
+        elif (
+            before is not None
+            and before.announced_by != "webhook"
+            and before.head_changes > 0
+            and before.head != observed.get(branch)
+        ):
+            found += [some[place] for place in sorted(_leading_to(before.head, some))]
+    return tuple(sorted(found, key=lambda call: (call.announced_at, call.branch)))
+
+
+def added_pushes(known: Iterable[Push], new: Iterable[Push]) -> tuple[Push, ...]:
+    """Return the pushes of a branch with new ones added, oldest first, the newest 50."""
     found = sorted(
-        kept | added, key=lambda one: (one.at, one.before or "", one.after or "", one.pusher)
+        {*known, *new}, key=lambda one: (one.at, one.before or "", one.after or "", one.pusher)
     )
     return tuple(found)[-PUSHES_KEPT:]
 
 
-def _pushes_since(head: str | None, announced: Iterable[AnnouncedMove]) -> tuple[Push, ...]:
-    """Return the pushes of one branch but for those that led to the head that was known already.
+def named_pushes(
+    known: Iterable[Push], late: Iterable[Push], *, seen_at: datetime
+) -> tuple[Push, ...]:
+    """Return the pushes of a branch after its head, which nobody had announced, was announced.
 
-    Deliveries come late and in any order: the chain is followed back from the known head, from
-    push to push before it.
+    `seen_at` is when that head was seen: what was told of later was done by then. The push by
+    nobody knows whom is replaced; one that is known is not added again.
     """
-    calls = sorted(announced, key=lambda call: call.announced_at)
-    older = {place for place, call in enumerate(calls) if call.after == head}
-    frontier = sorted(older)
+    told = {replace(push, at=min(push.at, seen_at)) for push in late}
+    named = {push.after for push in told if push.pusher}
+    return added_pushes((push for push in known if push.pusher or push.after not in named), told)
+
+
+def _by_branch(announced: Iterable[AnnouncedMove]) -> dict[str, list[AnnouncedMove]]:
+    """Return the announcements of each branch by time, and by receipt where times tie."""
+    found: dict[str, list[AnnouncedMove]] = defaultdict(list)
+    for call in sorted(announced, key=lambda call: call.announced_at):
+        found[call.branch].append(call)
+    return found
+
+
+def _leading_to(head: str | None, calls: Sequence[AnnouncedMove]) -> set[int]:
+    """Return the places of the pushes of one branch that led to a head.
+
+    Deliveries come late and in any order: the chain is followed back, from push to push before it.
+    """
+    found = {place for place, call in enumerate(calls) if call.after == head}
+    frontier = sorted(found)
     while frontier:
         place = frontier.pop()
         before = calls[place].before
@@ -174,8 +201,14 @@ def _pushes_since(head: str | None, announced: Iterable[AnnouncedMove]) -> tuple
             for earlier in range(place)
             if before is not None and calls[earlier].after == before
         }
-        frontier += sorted(leading - older)
-        older |= leading
+        frontier += sorted(leading - found)
+        found |= leading
+    return found
+
+
+def _pushes_since(head: str | None, calls: Sequence[AnnouncedMove]) -> tuple[Push, ...]:
+    """Return the pushes of one branch but for those that led to the head that was known already."""
+    older = _leading_to(head, calls)
     kept = tuple(call.push for place, call in enumerate(calls) if place not in older)
     return kept[-PUSHES_KEPT:]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from governance.selectors.branch_facts import BranchKey, pushes_so_far
 from reconciliation.domain.codec import decode, encode
 from reconciliation.domain.facts import Push
-from reconciliation.domain.observation import HeadMove, merged_pushes
+from reconciliation.domain.observation import HeadMove, added_pushes, named_pushes
 from reconciliation.services.apply.values import Worked
 from reconciliation.services.observe.values import Seen
 
@@ -22,12 +22,14 @@ def gather_pushes(read: Sequence[tuple[Worked, Seen]], *, now: datetime) -> Stor
     moves, late = _new_pushes(read, now=now)
     known = pushes_so_far(moves.keys() | late.keys())
     found = {}
-    for key, new in moves.items():
-        before = _decoded(known[key][0]) if key in known else ()
-        found[key] = merged_pushes(before, new, seen_at=now)
-    for key, new in late.items():
-        pushes, seen_at = known.get(key, ([], now))
-        found[key] = merged_pushes(_decoded(pushes), new, seen_at=seen_at)
+    for key in moves.keys() | late.keys():
+        if key not in known:
+            # The heads agreed until now: what led there is settled.
+            found[key] = added_pushes((), moves.get(key, ()))
+            continue
+        pushes, seen_at = known[key]
+        named = named_pushes(_decoded(pushes), late.get(key, ()), seen_at=seen_at)
+        found[key] = added_pushes(named, moves.get(key, ()))
     return {key: encode(pushes) for key, pushes in found.items()}
 
 

@@ -118,7 +118,6 @@ def _facts(
     applied: Sequence[AppliedDelivery],
 ) -> ObservationFacts:
     announced = _announced(applied)
-    late = late_announcements(known, answer.heads, announced=announced)
     by_hand = task.origin in {Origin.MANUAL, Origin.API}
     return ObservationFacts(
         place=Place(task.tenant, task.workspace, task.repo, ""),
@@ -135,8 +134,8 @@ def _facts(
             announced=announced,
             unannounced_are="manual" if by_hand else "sweep",
         ),
-        late_announcements=late,
-        late_pushes=late_pushes(late, announced=announced),
+        late_announcements=late_announcements(known, answer.heads, announced=announced),
+        late_pushes=late_pushes(known, answer.heads, announced=announced),
     )
 
 

@@ -113,6 +113,31 @@ def test_what_a_sweep_saw_first_gets_all_of_its_pushers_when_they_are_announced(
     assert "drift.not_lease_holder" in rules()
 
 
+def test_who_pushed_what_a_sweep_saw_is_known_though_the_branch_moved_on_before_it_was_announced(
+    leased: Loop,
+) -> None:
+    leased.move("main", HEAD_B)
+    plan_sweep(
+        slot=leased.now,
+        scope="",
+        everything=True,
+        trigger="manual",
+        budget=Budget(repositories=1, per_tenant=1),
+        correlation_id=CORRELATION_ID,
+        now=leased.now,
+    )
+    leased.settle()
+    leased.move("main", NEXT)
+
+    leased.announce("main", HEAD_A, HEAD_B, pusher="mallory")
+    leased.announce("main", HEAD_B, NEXT, pusher="alice")
+    leased.settle()
+
+    assert pushers(leased) == ["mallory", "alice"]
+    assert "drift.not_lease_holder" in rules()
+    assert "drift.pusher_unknown_under_lease" not in rules()
+
+
 def test_a_governed_branch_that_is_cleaned_up_after_its_merge_is_expected(loop: Loop) -> None:
     text = "branches: {governed: ['reach/**']}\n"
     publish(text, "repository", "acme/main/api", now=datetime.now(UTC))

@@ -14,10 +14,11 @@ from reconciliation.domain.observation import (
     AnnouncedMove,
     HeadMove,
     KnownHead,
+    added_pushes,
     late_announcements,
     late_pushes,
-    merged_pushes,
     moves_between,
+    named_pushes,
 )
 from tests.unit.evaluators.facts import NOON, A, B, C, D, seconds
 from tests.unit.evaluators.strategies import BRANCHES, HEADS, NAMES, SHAS
@@ -230,16 +231,35 @@ def test_of_very_many_pushes_the_newest_fifty_are_named() -> None:
     assert [push.pusher for push in move.pushes] == [f"u{place}" for place in range(10, 60)]
 
 
-def test_with_a_late_announcement_come_the_pushes_below_it() -> None:
-    calls = [
-        step(A, B, "bob", at=1),
-        step(B, C, "carol", at=2),
-        step(A, B, "dan", at=3, branch="y"),
-    ]
-    late = late_announcements({"x": known(C, 1)}, {"x": C}, announced=calls)
+PUSHED_IN_TURN = [
+    step(A, B, "bob", at=1),
+    step(B, C, "carol", at=2),
+    step(A, B, "dan", at=3, branch="y"),
+]
 
-    assert [one.pusher for one in late] == ["carol"]
-    assert [one.pusher for one in late_pushes(late, announced=calls)] == ["bob", "carol"]
+
+@pytest.mark.parametrize(
+    ("seen", "head_now", "pushers"),
+    [
+        # Still where a sweep saw it: its announcement brings the pushes below it along.
+        (known(C, 1), C, ["bob", "carol"]),
+        # Moved on since: those that led to where a sweep had seen it.
+        (known(B, 1), C, ["bob"]),
+        (known(C, 1), D, ["bob", "carol"]),
+        # Announced when it was seen, or there from the start: nobody is missing.
+        (known(B, 1, announced_by="webhook"), C, []),
+        (known(B, 0), C, []),
+        # Not announced yet.
+        (known(D, 1), D, []),
+    ],
+)
+def test_late_announcements_bring_the_pushes_that_led_to_what_was_seen_before(
+    seen: KnownHead, head_now: str, pushers: list[str]
+) -> None:
+    found = late_pushes({"x": seen}, {"x": head_now}, announced=PUSHED_IN_TURN)
+
+    assert [one.pusher for one in found] == pushers
+    assert {one.branch for one in found} <= {"x"}
 
 
 UNNAMED = Push("", A, C, NOON)
@@ -248,14 +268,16 @@ UNNAMED = Push("", A, C, NOON)
 def test_the_push_that_nobody_had_announced_is_replaced_by_its_announcements() -> None:
     late = [step(A, B, "bob", at=60).push, step(B, C, "carol", at=61).push]
 
-    found = merged_pushes([UNNAMED], late, seen_at=NOON)
+    found = named_pushes([UNNAMED], late, seen_at=NOON)
 
     # What was told of a minute later was done by the time it was seen.
     assert found == (Push("bob", A, B, NOON), Push("carol", B, C, NOON))
-    assert merged_pushes(found, late, seen_at=NOON) == found
+    assert named_pushes(found, late, seen_at=NOON) == found
 
 
 def test_pushes_add_up_and_one_of_nobody_knows_whom_stays_until_it_is_told() -> None:
-    later_one = Push("dan", C, D, NOON + seconds(5))
+    back_there = Push("dan", D, C, NOON + seconds(5))
 
-    assert merged_pushes([UNNAMED], [later_one], seen_at=NOON + seconds(9)) == (UNNAMED, later_one)
+    assert added_pushes([UNNAMED], [back_there]) == (UNNAMED, back_there)
+    assert added_pushes([UNNAMED], [UNNAMED]) == (UNNAMED,)
+    assert named_pushes([UNNAMED], [], seen_at=NOON) == (UNNAMED,)
