@@ -137,7 +137,8 @@ _CANDIDATES = f"""
         LIMIT 1 OFFSET 0)
       AND NOT EXISTS (
         SELECT 1 FROM {TABLE} r
-        WHERE r.repository_id = t.repository_id AND r.branch = t.branch AND r.state = 'running'
+        WHERE r.repository_id = t.repository_id AND r.branch = t.branch
+          AND r.state IN ('queued', 'running') AND r.state || '' = 'running'
         LIMIT 1 OFFSET 0)
       AND NOT EXISTS (
         SELECT 1 FROM {TABLE} e
@@ -151,8 +152,8 @@ _CANDIDATES = f"""
 # A queue is empty most of the time, and so the planner takes it for tiny: it would sort all of it
 # for every batch, and go through all that wait to find earlier tasks of one branch. A burst of
 # 4,000 tasks cost a second per claim that way. So it is kept from sorting, for the transaction of
-# the claim. Above, OFFSET 0 keeps it from making one join of what is two look-ups, and the second
-# look-up names states in words that only the index by branch fits.
+# the claim. Above, OFFSET 0 keeps it from making one join of what is three look-ups. Those of tasks
+# name states in words that only the index by branch fits: not that of all that run.
 _ALONG_THE_INDEX = "SELECT " + ", ".join(
     f"set_config('{what}', 'off', true)"
     for what in (

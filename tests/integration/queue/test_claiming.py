@@ -226,7 +226,7 @@ def test_a_burst_into_an_idle_queue_is_claimed_along_the_index(queue: Queue) -> 
         for match in re.finditer(r"using (?P<index>\w+) on \w+ (?P<table>[tre])  ", told)
     }
     assert indexes["t"] == "task_claim_order", told
-    assert indexes["r"] in {"one_running_task_per_branch", "task_of_branch_waiting"}, told
+    assert indexes["r"] in {"task_of_branch_waiting", "task_of_branch"}, told
     assert indexes["e"] in {"task_of_branch_waiting", "task_of_branch"}, told
     assert told.count("->  Sort") == 1, told  # of the batch, not of the queue
     # What was picked is found by its ids: not compared with all that wait.
