@@ -62,6 +62,24 @@ def insert_rows(
     """Insert `rows` by one statement and return what `returning` names, if anything."""
     if not rows:
         return []
+    sql, params = insert_statement(
+        connection, table, columns, rows, on_conflict=on_conflict, returning=returning
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall()) if returning else []
+
+
+def insert_statement(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Columns,
+    rows: Sequence[Sequence[Any]],
+    *,
+    on_conflict: str = "",
+    returning: str = "",
+) -> tuple[str, list[Any]]:
+    """Return the statement of `insert_rows` and its parameters, to run with others."""
     source, params = rows_source(connection, columns, rows)
     names = ", ".join(columns)
     # `WHERE true`: without it SQLite takes ON CONFLICT for the ON of a join.
@@ -70,9 +88,29 @@ def insert_rows(
         sql += f" ON CONFLICT {on_conflict}"
     if returning:
         sql += f" RETURNING {returning}"
+    return sql, params
+
+
+def run_together(
+    connection: BaseDatabaseWrapper, *statements: tuple[str, Sequence[Any]]
+) -> list[tuple[Any, ...]]:
+    """Run statements that change different tables; return the rows of the last, if it gives any.
+
+    One statement on PostgreSQL: all but the last become parts of its WITH. They must not build on
+    one another's changes, because there all of them see the tables as they were before. On SQLite,
+    which cannot do that and costs no round trip, they run one after the other.
+    """
+    *others, (last, last_params) = statements
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall()) if returning else []
+        if connection.vendor == "postgresql" and others:
+            parts = ", ".join(f"part{place} AS ({sql})" for place, (sql, _) in enumerate(others))
+            params = [item for _, given in others for item in given]
+            cursor.execute(f"WITH {parts} {last}", [*params, *last_params])
+        else:
+            for sql, params_of_one in others:
+                cursor.execute(sql, params_of_one)
+            cursor.execute(last, last_params)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def in_set(

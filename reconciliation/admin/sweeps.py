@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from governance.admin.scoped import ScopedAdmin, TenantFilter, as_json
-from reconciliation.models import Heartbeat, RepositoryWatch, Sweep
+from reconciliation.models import Heartbeat, HostCalls, RepositoryWatch, Sweep
 
 
 @admin.register(Sweep)
@@ -12,7 +12,16 @@ class SweepAdmin(ScopedAdmin):
     """Sweeps span tenants, so only who sees every tenant reads them here; pages show the rest."""
 
     tenant_path = ""
-    list_display = ("id", "slot", "trigger", "scope", "considered", "planned", "worklist_digest")
+    list_display = (
+        "id",
+        "slot",
+        "trigger",
+        "scope",
+        "considered",
+        "planned",
+        "failed",
+        "host_calls",
+    )
     list_filter = ("trigger",)
     search_fields = ("worklist_digest__exact", "correlation_id__exact")
     date_hierarchy = "slot"
@@ -35,6 +44,7 @@ class RepositoryWatchAdmin(ScopedAdmin):
 
     list_display = (
         "repository",
+        "host",
         "next_due_at",
         "last_swept_at",
         "last_read_at",
@@ -47,6 +57,16 @@ class RepositoryWatchAdmin(ScopedAdmin):
     list_select_related = ("repository",)
     search_fields = ("repository__slug",)
     ordering = ("next_due_at", "id")
+
+
+@admin.register(HostCalls)
+class HostCallsAdmin(ScopedAdmin):
+    """How often each host was called in each minute of the last day, and what for."""
+
+    tenant_path = ""
+    list_display = ("minute", "host", "by_sweeps", "by_others", "readings")
+    search_fields = ("host",)
+    date_hierarchy = "minute"
 
 
 @admin.register(Heartbeat)

@@ -24,7 +24,15 @@ from reconciliation.models import Origin
 from reconciliation.selectors.counts import Progress, progress_of
 from reconciliation.selectors.visible import visible_sweeps, visible_tasks
 
-_TOTALS = ("considered", "planned", "skipped", "budget_repositories", "worklist_digest")
+_TOTALS = (
+    "considered",
+    "planned",
+    "skipped",
+    "failed",
+    "host_calls",
+    "budget_repositories",
+    "worklist_digest",
+)
 _DEFAULT_ITEMS, _MOST_ITEMS = 200, 1000
 
 
@@ -45,6 +53,13 @@ class SweepRow(RowSerializer):
     planned = serializers.IntegerField(allow_null=True, help_text="Items of the worklist.")
     skipped = serializers.DictField(
         child=serializers.IntegerField(), allow_null=True, help_text="Reason to number."
+    )
+    failed = serializers.IntegerField(
+        allow_null=True, help_text="Observations that failed for good: dead letters until mended."
+    )
+    host_calls = serializers.IntegerField(
+        allow_null=True,
+        help_text="Calls to hosts that its tasks, and what followed from them, made so far.",
     )
     budget_repositories = serializers.IntegerField(allow_null=True)
     worklist_digest = serializers.CharField(

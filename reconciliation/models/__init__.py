@@ -10,7 +10,13 @@ from reconciliation.models.delivery import (
 )
 from reconciliation.models.finding import Alert, AlertState, Finding, FindingState, Severity
 from reconciliation.models.measure import MeasuredTotal, MeasuredUpTo
-from reconciliation.models.sweep import Heartbeat, RepositoryWatch, Sweep, SweepTrigger
+from reconciliation.models.sweep import (
+    Heartbeat,
+    HostCalls,
+    RepositoryWatch,
+    Sweep,
+    SweepTrigger,
+)
 from reconciliation.models.task import (
     AttemptOutcome,
     Evaluation,
@@ -32,6 +38,7 @@ __all__ = [
     "Finding",
     "FindingState",
     "Heartbeat",
+    "HostCalls",
     "MeasuredTotal",
     "MeasuredUpTo",
     "Origin",

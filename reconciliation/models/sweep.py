@@ -28,6 +28,12 @@ class Sweep(models.Model):
     considered = models.PositiveIntegerField()
     planned = models.PositiveIntegerField()
     skipped = models.JSONField(default=dict, help_text="Reason to number.")
+    failed = models.PositiveIntegerField(
+        db_default=0, help_text="Observations that failed for good: dead letters until mended."
+    )
+    host_calls = models.PositiveIntegerField(
+        db_default=0, help_text="Calls to hosts that its tasks, and what followed from them, made."
+    )
     correlation_id = models.CharField(max_length=64)
     started_at = models.DateTimeField()
     planned_at = models.DateTimeField()
@@ -46,6 +52,12 @@ class RepositoryWatch(models.Model):
     """When a repository is due for a sweep, and how reading it went."""
 
     repository = models.OneToOneField(Repository, on_delete=models.CASCADE, related_name="watch")
+    host = models.CharField(
+        max_length=300,
+        blank=True,
+        db_default="",
+        help_text="Host and port of its clone URL; filled in by the next tick while empty.",
+    )
     next_due_at = models.DateTimeField()
     last_swept_at = models.DateTimeField(null=True, blank=True)
     last_read_at = models.DateTimeField(null=True, blank=True)
@@ -67,6 +79,30 @@ class RepositoryWatch(models.Model):
 
     def __str__(self) -> str:
         return f"watch of {self.repository_id}"
+
+
+class HostCalls(models.Model):
+    """Calls made to one host in one minute: what its budget is measured by.
+
+    Life: made by the first batch that called the host in that minute, raised by those that follow,
+    dropped by the tick after a day.
+    """
+
+    host = models.CharField(max_length=300)
+    minute = models.DateTimeField()
+    by_sweeps = models.PositiveIntegerField(help_text="What followed from sweeps included.")
+    by_others = models.PositiveIntegerField(help_text="For webhooks, the API and people.")
+    readings = models.PositiveIntegerField(help_text="Repositories that sweeps read.")
+
+    class Meta:
+        ordering = ("-minute", "host")
+        verbose_name_plural = "host calls"
+        constraints = (
+            models.UniqueConstraint(fields=("minute", "host"), name="host_calls_once_per_minute"),
+        )
+
+    def __str__(self) -> str:
+        return f"calls to {self.host}"
 
 
 class Heartbeat(models.Model):

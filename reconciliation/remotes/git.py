@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from reconciliation.remotes.base import RemoteMalformed, RemoteUnavailable
+from reconciliation.remotes.calls import note_call
 from reconciliation.remotes.urls import Transport
 
 # Not HOME: curl would read ~/.netrc and send somebody's password along. Not the proxy variables:
@@ -94,6 +95,8 @@ def run_git(git: Git, *arguments: str, call: Call) -> GitResult:
 
     Raises GitTimedOut or GitSaidTooMuch after killing the whole process group.
     """
+    if call.transports:
+        note_call()
     process = subprocess.Popen(
         ["git", *arguments],
         env=_environment(call),

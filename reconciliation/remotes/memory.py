@@ -27,6 +27,7 @@ from reconciliation.remotes.base import (
     is_null_id,
     require_object_id,
 )
+from reconciliation.remotes.calls import note_call
 from reconciliation.remotes.graph import CommitGraph, newest_first
 
 
@@ -240,6 +241,7 @@ class MemoryRemote:
 
     def _reach(self, method: str, target: RemoteTarget) -> MemoryRepository:
         self.calls.append((method, target.clone_url))
+        note_call()
         repository = self._repositories.get(target.clone_url)
         if repository is None:
             raise RemoteNotFound(f"{target.clone_url} is not there for this credential (404)")

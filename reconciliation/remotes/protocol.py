@@ -40,6 +40,7 @@ from reconciliation.remotes.base import (
     RemoteRefused,
     RemoteUnavailable,
 )
+from reconciliation.remotes.calls import note_call
 from reconciliation.remotes.connections import deadline, pool_manager
 
 _ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
@@ -169,6 +170,7 @@ class SmartHttp:
         if body is not None:
             headers |= {"Content-Type": _REQUEST, "Accept": _RESULT}
         host = urlsplit(url).netloc
+        note_call()
         try:
             with deadline(self._limits.total_timeout_seconds):
                 response = self._open(method, url, body=body, headers=headers)

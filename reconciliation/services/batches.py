@@ -18,7 +18,15 @@ from reconciliation.domain.retry import ErrorClass
 from reconciliation.evaluators import EVALUATORS
 from reconciliation.models import TaskKind
 from reconciliation.services.apply import Applied, Worked, apply
-from reconciliation.services.observe import Batch, Gathered, Remote, Trouble, observe
+from reconciliation.services.host_calls import record_calls
+from reconciliation.services.observe import (
+    Batch,
+    CountingRemote,
+    Gathered,
+    Remote,
+    Trouble,
+    observe,
+)
 from reconciliation.services.queue import ClaimedTask
 
 logger = logging.getLogger("reconciler.execute")
@@ -62,7 +70,11 @@ def work_batch(
 def _work(
     tasks: Sequence[ClaimedTask], *, remote: Remote, worker: str, now: datetime, clock: Clock
 ) -> Applied:
-    seen, policies = observe(tasks, remote=remote, now=now)
+    counting = CountingRemote(remote)
+    try:
+        seen, policies = observe(tasks, remote=counting, now=now)
+    finally:
+        record_calls(tasks, counting.calls, now=now)
     worked = [_decide(one, now=now) for one in seen.gathered]
     applied = apply(
         worked,

@@ -15,6 +15,7 @@ from governance.services.repositories import (
     record_commit_dates,
     record_first_snapshots,
 )
+from reconciliation.domain.host_budget import host_of_url
 from reconciliation.domain.sweep_plan import next_due
 from reconciliation.models import RepositoryWatch, WebhookSource
 from reconciliation.services.observe import Remote
@@ -94,6 +95,7 @@ def connect(
         )
         RepositoryWatch.objects.create(
             repository_id=row.pk,
+            host=host_of_url(clone_url)[:300],
             next_due_at=next_due(f"{tenant}/{name}", swept_at=now, interval=sweep_interval),
             last_read_at=now,
         )

@@ -18,6 +18,7 @@ from audit.setwise import database_time, in_set
 from reconciliation.domain.dead_letters import MAX_REQUEUES, RECOVERED_BY_READING
 from reconciliation.models import ReconciliationTask, RepositoryWatch
 from reconciliation.selectors.dead_letters import DeadLetterChoice, chosen_dead_letters
+from reconciliation.services.host_calls import recount_failures
 from reconciliation.services.wake import wake
 
 MIN_REASON = 10
@@ -60,6 +61,7 @@ class _Moved:
     series: int
     error_class: str
     error_code: str
+    sweep_id: int | None
 
 
 def requeue_dead_letters(
@@ -155,7 +157,7 @@ def requeue_recovered(
 
 _RETURNED = (
     "id, tenant, workspace, repo, branch, task_kind, correlation_id, series, last_error_class,"
-    " last_error_code"
+    " last_error_code, sweep_id"
 )
 
 
@@ -190,6 +192,7 @@ def _run(sql: str, params: list[Any]) -> list[_Moved]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         moved = [_Moved(*row) for row in cursor.fetchall()]
+    recount_failures({one.sweep_id for one in moved if one.sweep_id is not None})
     return sorted(moved, key=lambda one: (one.tenant, one.repo, one.branch, one.task_kind, one.id))
 
 

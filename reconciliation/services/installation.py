@@ -29,6 +29,7 @@ def configured_budget() -> Budget:
         repositories=settings.SWEEP_REPOSITORIES_PER_TICK,
         per_tenant=settings.SWEEP_REPOSITORIES_PER_TENANT,
         interval=timedelta(seconds=settings.SWEEP_INTERVAL_SECONDS),
+        host_calls_per_minute=settings.HOST_CALLS_PER_MINUTE,
     )
 
 

@@ -5,50 +5,29 @@ time alone makes due: leases, idle branches, alerts. Observing costs one exchang
 rows are made for what changed, never for what exists.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
 
 from audit.domain.canonical import utc_text
 from audit.domain.entries import RECONCILER, Entry
 from audit.services import append
-from audit.setwise import rows_source
-from governance.selectors.branch_facts import (
-    idle_branches,
-    leases_due,
-    repositories_by_id,
-)
-from governance.selectors.policies import shortest_idle_days
-from reconciliation.domain.sweep_plan import Choice, DueRepository, choose, next_due
+from reconciliation.domain.sweep_plan import Choice, DueRepository
 from reconciliation.domain.worklist import WorkItem, Worklist, canonical_worklist
-from reconciliation.models import (
-    Alert,
-    AlertState,
-    Origin,
-    ReconciliationTask,
-    RepositoryWatch,
-    Sweep,
-    TaskKind,
-)
+from reconciliation.models import Origin, Sweep, TaskKind
 from reconciliation.services.left_behind import left_behind_items
 from reconciliation.services.queue import PRIORITY_EVENT, PRIORITY_SWEEP, Planned, enqueue
+from reconciliation.services.sweep_checks import stale_items, timed_items
+from reconciliation.services.sweep_repositories import (
+    Budget,
+    choose_due,
+    fill_in_hosts,
+    set_next_due,
+)
 from reconciliation.services.wake import wake
 
-_WATCH = RepositoryWatch._meta.db_table
-_RECHECK_STALE = timedelta(hours=24)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The bounds of one sweep: repositories in all and per tenant, leases, branches, alerts."""
-
-    repositories: int
-    per_tenant: int
-    checks: int = 1000
-    interval: timedelta = timedelta(hours=1)
+__all__ = ["Budget", "PlannedSweep", "draft_sweep", "plan_sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +51,16 @@ def draft_sweep(
     `scope` is empty, `tenant`, `tenant/workspace` or `tenant/workspace/repo`. With `everything`
     repositories count as due whatever their age.
     """
-    due = _due_repositories(scope=scope, everything=everything, budget=budget, now=now)
-    choice = choose(due, budget=budget.repositories, per_tenant=budget.per_tenant)
+    considered, choice = choose_due(scope=scope, everything=everything, budget=budget, now=now)
     ids = {(one.tenant, one.repo): one.repository_id for one in choice.taken}
     items = [_observation(one, slot) for one in choice.taken]
-    timed, timed_ids = _timed_items(scope=scope, budget=budget, now=now)
-    stale, stale_ids = _stale_items(scope=scope, budget=budget, slot=slot, now=now)
+    timed, timed_ids = timed_items(scope=scope, limit=budget.checks, now=now)
+    stale, stale_ids = stale_items(scope=scope, limit=budget.checks, slot=slot, now=now)
     behind, behind_ids = left_behind_items(scope=scope, limit=budget.checks, slot=slot, now=now)
     return PlannedSweep(
         slot=slot,
         scope=scope,
-        considered=len(due),
+        considered=considered,
         choice=choice,
         worklist=canonical_worklist([*items, *timed, *stale, *behind]),
         repository_ids={**ids, **timed_ids, **stale_ids, **behind_ids},
@@ -105,6 +83,7 @@ def plan_sweep(
     is no sweep: then `row` is None and nothing was stored.
     """
     with transaction.atomic():
+        fill_in_hosts()
         draft = draft_sweep(slot=slot, scope=scope, everything=everything, budget=budget, now=now)
         if not draft.worklist.items:
             return draft
@@ -126,18 +105,10 @@ def plan_sweep(
         )
         if created:
             _queue(draft, row, now=now)
-            _set_next_due(draft.choice.taken, interval=budget.interval, now=now)
+            set_next_due(draft.choice.taken, interval=budget.interval, now=now)
             append(_entries(draft, row, now=now))
             wake(now)
-    return PlannedSweep(
-        slot=draft.slot,
-        scope=draft.scope,
-        considered=draft.considered,
-        choice=draft.choice,
-        worklist=draft.worklist,
-        repository_ids=draft.repository_ids,
-        row=row,
-    )
+    return replace(draft, row=row)
 
 
 def _queue(draft: PlannedSweep, row: Sweep, *, now: datetime) -> None:
@@ -163,30 +134,6 @@ def _queue(draft: PlannedSweep, row: Sweep, *, now: datetime) -> None:
     )
 
 
-def _due_repositories(
-    *, scope: str, everything: bool, budget: Budget, now: datetime
-) -> list[DueRepository]:
-    rows = RepositoryWatch.objects.filter(
-        _in_scope(scope, "repository__"), repository__is_active=True
-    )
-    if not everything:
-        rows = rows.filter(next_due_at__lte=now)
-    # Enough to be fair with: what lies beyond is counted by the next sweep.
-    window = max(budget.repositories * 10, 1000)
-    return [
-        DueRepository(pk, tenant, workspace, repo, due_at)
-        for pk, tenant, workspace, repo, due_at in rows.order_by(
-            "next_due_at", "repository_id"
-        ).values_list(
-            "repository_id",
-            "repository__tenant__slug",
-            "repository__workspace__slug",
-            "repository__slug",
-            "next_due_at",
-        )[:window]
-    ]
-
-
 def _observation(one: DueRepository, slot: datetime) -> WorkItem:
     return WorkItem(
         tenant=one.tenant,
@@ -197,132 +144,6 @@ def _observation(one: DueRepository, slot: datetime) -> WorkItem:
         about="sweep",
         moment=utc_text(slot),
     )
-
-
-def _timed_items(
-    *, scope: str, budget: Budget, now: datetime
-) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
-    leases = leases_due(now=now, limit=budget.checks)
-    alerts = _alerts_due(now=now, limit=budget.checks)
-    rows = repositories_by_id([one[0] for one in leases] + [one[0] for one in alerts])
-    items, ids = [], {}
-    for repository_id, branch, lease_id, expires_at in leases:
-        place = rows[repository_id]
-        if not _covers(scope, place.tenant, place.workspace, place.slug):
-            continue
-        ids[place.tenant, place.slug] = repository_id
-        items.append(
-            WorkItem(
-                tenant=place.tenant,
-                workspace=place.workspace,
-                repo=place.slug,
-                branch=branch,
-                task_kind=TaskKind.LEASE_RENEWAL,
-                about=lease_id,
-                moment=utc_text(expires_at),
-                lease_id=lease_id,
-            )
-        )
-    for repository_id, branch, about, moment in alerts:
-        place = rows[repository_id]
-        if not _covers(scope, place.tenant, place.workspace, place.slug):
-            continue
-        ids[place.tenant, place.slug] = repository_id
-        items.append(
-            WorkItem(
-                tenant=place.tenant,
-                workspace=place.workspace,
-                repo=place.slug,
-                branch=branch,
-                task_kind=TaskKind.DIVERGENCE_ALERT,
-                about=about,
-                moment=utc_text(moment),
-            )
-        )
-    return items, ids
-
-
-def _alerts_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
-    rows = (
-        Alert.objects.filter(
-            Q(state=AlertState.OPEN, next_escalation_at__lte=now)
-            | Q(state=AlertState.ACKNOWLEDGED, acknowledge_expires_at__lte=now)
-            | Q(state=AlertState.SNOOZED, snoozed_until__lte=now),
-            repository__is_active=True,
-        )
-        .select_related("finding")
-        .order_by("id")[:limit]
-    )
-    due = []
-    for row in rows:
-        moment = {
-            AlertState.OPEN: row.next_escalation_at,
-            AlertState.ACKNOWLEDGED: row.acknowledge_expires_at,
-            AlertState.SNOOZED: row.snoozed_until,
-        }[AlertState(row.state)]
-        about = f"{row.state} {row.finding.fingerprint[:16]} step {row.escalation_step}"
-        due.append((row.repository_id, row.branch, about, moment or now))
-    return due
-
-
-def _stale_items(
-    *, scope: str, budget: Budget, slot: datetime, now: datetime
-) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
-    idle = idle_branches(
-        idle_since=now - timedelta(days=shortest_idle_days()),
-        repository_ids=None,
-        limit=budget.checks * 10,
-    )
-    checked = set(
-        ReconciliationTask.objects.filter(
-            task_kind=TaskKind.STALE_BRANCH,
-            created_at__gt=now - _RECHECK_STALE,
-            repository_id__in={pk for pk, _, _ in idle},
-        ).values_list("repository_id", "branch")
-    )
-    rows = repositories_by_id({pk for pk, _, _ in idle})
-    items, ids = [], {}
-    for repository_id, branch, head in idle:
-        place = rows[repository_id]
-        # Never even asked about: the rule would refuse, and asking would cost a task each lap.
-        if branch == place.default_branch or (repository_id, branch) in checked:
-            continue
-        if not _covers(scope, place.tenant, place.workspace, place.slug):
-            continue
-        ids[place.tenant, place.slug] = repository_id
-        items.append(
-            WorkItem(
-                tenant=place.tenant,
-                workspace=place.workspace,
-                repo=place.slug,
-                branch=branch,
-                task_kind=TaskKind.STALE_BRANCH,
-                about=f"idle at {head}",
-                moment=utc_text(slot),
-            )
-        )
-    return items[: budget.checks], ids
-
-
-def _set_next_due(taken: Sequence[DueRepository], *, interval: timedelta, now: datetime) -> None:
-    if not taken:
-        return
-    columns = {"repository_id": "bigint", "next_due_at": "timestamptz", "at": "timestamptz"}
-    rows = [
-        (
-            one.repository_id,
-            next_due(f"{one.tenant}/{one.repo}", swept_at=now, interval=interval),
-            now,
-        )
-        for one in taken
-    ]
-    source, params = rows_source(connection, columns, rows)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {_WATCH} SET next_due_at = v.next_due_at, last_swept_at = v.at"
-            f" FROM {source} AS v WHERE {_WATCH}.repository_id = v.repository_id",
-            params,
-        )
 
 
 def _entries(draft: PlannedSweep, row: Sweep, *, now: datetime) -> list[Entry]:
@@ -345,14 +166,3 @@ def _entries(draft: PlannedSweep, row: Sweep, *, now: datetime) -> list[Entry]:
         )
         for tenant in tenants
     ]
-
-
-def _in_scope(scope: str, prefix: str) -> Q:
-    fields = ("tenant__slug", "workspace__slug", "slug")
-    parts = scope.split("/") if scope else []
-    return Q(**{f"{prefix}{field}": part for field, part in zip(fields, parts, strict=False)})
-
-
-def _covers(scope: str, *place: str) -> bool:
-    parts = tuple(scope.split("/")) if scope else ()
-    return place[: len(parts)] == parts

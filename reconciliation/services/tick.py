@@ -17,6 +17,7 @@ from reconciliation.models import (
     SweepTrigger,
     TaskState,
 )
+from reconciliation.services.host_calls import forget_old_calls
 from reconciliation.services.measuring import measured
 from reconciliation.services.reap import reap_lost_claims
 from reconciliation.services.retention import drop_old_bodies
@@ -70,6 +71,7 @@ def tick(
     Failure.objects.filter(started__lt=now - _KEEP_WAKE_UP_FAILURES).delete()
     # Fold what ended into the totals here, so that a scrape finds little left to do.
     measured([], now=now)
+    forget_old_calls(now=now)
     Heartbeat.objects.update_or_create(name="tick", defaults={"at": now})
     return Ticked(
         reaped=reaped,

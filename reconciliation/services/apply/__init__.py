@@ -25,6 +25,7 @@ from reconciliation.services.apply.observed import apply_observations
 from reconciliation.services.apply.troubles import record_troubles
 from reconciliation.services.apply.values import Effects, Worked, entry_of
 from reconciliation.services.circuits import judge
+from reconciliation.services.host_calls import recount_failures
 from reconciliation.services.observe.values import Outdated, Trouble
 from reconciliation.services.queue import ClaimedTask, enqueue
 from reconciliation.services.wake import wake_at
@@ -89,6 +90,7 @@ def apply(
             effects,
             now=now,
         )
+        recount_failures(_sweeps_to_recount(endings, ours))
         for one in outdated:
             if one.task.id in ours:
                 effects.follow_up(
@@ -272,6 +274,18 @@ def _ending_of_outdated(one: Outdated, *, now: datetime) -> Ending:
 def _ends(troubles: Sequence[Trouble], endings: Sequence[Ending]) -> list[tuple[Trouble, Ending]]:
     by_task = {end.task.id: end for end in endings}
     return [(trouble, by_task[trouble.task.id]) for trouble in troubles]
+
+
+def _sweeps_to_recount(endings: Sequence[Ending], ours: set[int]) -> set[int]:
+    """Return the sweeps that have an observation more, or fewer, among their dead letters."""
+    return {
+        end.task.sweep_id
+        for end in endings
+        if end.task.sweep_id is not None
+        and end.task.id in ours
+        and end.task.task_kind == TaskKind.OBSERVE_REFS
+        and (end.state == TaskState.DEAD or end.task.series > 1)
+    }
 
 
 def _wake_ups(effects: Effects, endings: Sequence[Ending], *, now: datetime) -> set[datetime]:

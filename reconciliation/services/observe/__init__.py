@@ -10,6 +10,7 @@ from reconciliation.domain.retry import ErrorClass
 from reconciliation.models import TaskKind
 from reconciliation.remotes.base import Remote
 from reconciliation.services.observe.alerts import observe_alerts
+from reconciliation.services.observe.counting import CountingRemote
 from reconciliation.services.observe.head_drift import observe_head_drift
 from reconciliation.services.observe.heads import observe_refs
 from reconciliation.services.observe.leases import observe_leases
@@ -22,6 +23,7 @@ from reconciliation.services.queue import ClaimedTask
 
 __all__ = [
     "Batch",
+    "CountingRemote",
     "Gathered",
     "Outdated",
     "PatientRemote",

@@ -8,15 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciliation.domain.sweep_plan import Choice, DueRepository, choose, next_due
+from reconciliation.domain.sweep_plan import (
+    Choice,
+    DueRepository,
+    also_skipped,
+    choose,
+    next_due,
+)
 from tests.unit.evaluators.facts import NOON
 
 HOUR = timedelta(hours=1)
 
 
-def due(tenant: str, repo: str, *, waits: int = 0) -> DueRepository:
+def due(tenant: str, repo: str, *, waits: int = 0, host: str = "") -> DueRepository:
     """Return a repository that has been due for so many minutes."""
-    return DueRepository(0, tenant, "main", repo, NOON - timedelta(minutes=waits))
+    return DueRepository(0, tenant, "main", repo, NOON - timedelta(minutes=waits), host)
 
 
 def names(choice: Choice) -> list[str]:
@@ -124,6 +130,92 @@ def test_what_is_left_and_why_is_told() -> None:
 
     assert names(choice) == ["a/r3", "a/r4", "b/x"]
     assert choice.skipped == (("budget", 1), ("tenant_cap", 2))
+
+
+def test_a_host_gets_no_more_than_it_has_room_for() -> None:
+    found = [due("a", f"r{n}", waits=9 - n, host="small") for n in range(4)]
+
+    choice = choose(found, budget=10, per_tenant=10, per_host={"small": 3})
+
+    assert names(choice) == ["a/r0", "a/r1", "a/r2"]
+    assert choice.skipped == (("host_budget", 1),)
+
+
+def test_a_tenant_whose_host_is_full_has_its_turn_with_another_host() -> None:
+    found = [
+        due("a", "first", waits=9, host="full"),
+        due("a", "second", waits=8, host="free"),
+        due("b", "first", waits=7, host="free"),
+    ]
+
+    choice = choose(found, budget=2, per_tenant=1, per_host={"full": 0})
+
+    assert names(choice) == ["a/second", "b/first"]
+    assert choice.skipped == (("host_budget", 1),)
+
+
+def test_tenants_share_what_room_a_host_has() -> None:
+    found = [due("a", f"r{n}", waits=90 - n, host="h") for n in range(9)]
+    found += [due("b", f"r{n}", waits=1, host="h") for n in range(9)]
+
+    choice = choose(found, budget=100, per_tenant=100, per_host={"h": 4})
+
+    assert names(choice) == ["a/r0", "a/r1", "b/r0", "b/r1"]
+
+
+HOSTED = st.lists(
+    st.builds(
+        due,
+        tenant=st.sampled_from(["acme", "borealis", "cinder"]),
+        repo=st.sampled_from([f"repo-{number}" for number in range(8)]),
+        waits=st.integers(0, 100),
+        host=st.sampled_from(["one", "two", "unbounded"]),
+    ),
+    unique_by=lambda one: (one.tenant, one.repo),
+    max_size=20,
+)
+
+
+@settings(deadline=None)
+@given(
+    HOSTED,
+    st.integers(0, 12),
+    st.integers(1, 5),
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.randoms(use_true_random=False),
+)
+def test_with_hosts_too_every_budget_holds_nobody_is_lost_and_order_is_no_matter(
+    found: list[DueRepository], budget: int, per_tenant: int, one: int, two: int, chance: Any
+) -> None:
+    room = {"one": one, "two": two}
+    mixed = list(found)
+    chance.shuffle(mixed)
+
+    choice = choose(found, budget=budget, per_tenant=per_tenant, per_host=room)
+
+    assert choice == choose(mixed, budget=budget, per_tenant=per_tenant, per_host=room)
+    by_host = Counter(one.host for one in choice.taken)
+    by_tenant = Counter(one.tenant for one in choice.taken)
+    assert all(by_host[host] <= limit for host, limit in room.items())
+    assert all(number <= per_tenant for number in by_tenant.values())
+    assert len(choice.taken) <= budget
+    assert len(choice.taken) + sum(number for _, number in choice.skipped) == len(found)
+    for left in set(found) - set(choice.taken):
+        # Whoever was left was kept by a budget that is used up.
+        assert (
+            len(choice.taken) == budget
+            or by_tenant[left.tenant] == per_tenant
+            or by_host[left.host] == room.get(left.host)
+        )
+
+
+def test_what_was_only_counted_is_told_with_the_rest() -> None:
+    choice = Choice((), (("budget", 1),))
+
+    told = also_skipped(choice, {"budget": 2, "tenant_cap": 3, "waiting": 0})
+
+    assert told.skipped == (("budget", 3), ("tenant_cap", 3))
 
 
 def test_nothing_due_is_nothing_taken() -> None:
