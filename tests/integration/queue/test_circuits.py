@@ -33,6 +33,7 @@ from reconciliation.remotes.base import (
 from reconciliation.services.circuit_keeping import keep_circuits
 from reconciliation.services.claiming import give_back
 from reconciliation.services.passes import plan_pass, result_of
+from reconciliation.services.sweeps import Budget, draft_sweep
 from reconciliation.services.tick import tick
 from tests.factories.governance import NOON
 from tests.integration.queue.world import Queue, task
@@ -282,6 +283,25 @@ def test_a_webhook_in_an_outage_joins_what_waits_and_adds_no_work(queue: Queue) 
 
     assert ReconciliationTask.objects.count() == len(ids)
     assert queue.claim() == []
+
+
+def test_a_sweep_leaves_out_what_waits_for_its_host_and_takes_it_up_again(queue: Queue) -> None:
+    repositories, _ = outage(queue)
+    healthy = queue.repository("rival/api")
+    queue.clock.forward(hours=2)
+    budget = Budget(repositories=100, per_tenant=100)
+
+    def swept() -> set[str]:
+        draft = draft_sweep(
+            slot=queue.clock.now, scope="", everything=False, budget=budget, now=queue.clock.now
+        )
+        items = draft.worklist.items
+        return {item.repo for item in items if item.task_kind == "observe_refs"}
+
+    assert swept() == {healthy.slug}
+    fail(queue, repositories, None)
+    probe(queue)
+    assert swept() == {healthy.slug, *(row.slug for row in repositories)}
 
 
 def test_the_probe_of_a_worker_that_died_is_replaced(queue: Queue) -> None:
