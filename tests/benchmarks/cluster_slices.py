@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.executor import Shop
 
 ROUNDS = 6
-QUIET_SECONDS = 15
+QUIET_SECONDS = 5
 COUNTS = {
     "ours": 10_000,
     "ours_head_drift": 5000,

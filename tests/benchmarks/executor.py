@@ -35,6 +35,7 @@ def main() -> int:
     django.setup()
     from django.db import connection
 
+    from scripts.throwaway_postgres import exit_on_sigterm
     from tests.benchmarks.audit_append import refuse_a_careless_server
     from tests.benchmarks.cluster_slices import measure_clusters
     from tests.benchmarks.drift_steps import measure_steps
@@ -50,10 +51,11 @@ def main() -> int:
     try:
         refuse_a_careless_server()
         shop = Shop()
-        for part in sys.argv[1:] or list(parts):
-            for figure in parts[part](shop):
-                print(json.dumps(figure), flush=True)
-                met = met and figure["met"]
+        with exit_on_sigterm():  # else the workers would outlive us
+            for part in sys.argv[1:] or list(parts):
+                for figure in parts[part](shop):
+                    print(json.dumps(figure), flush=True)
+                    met = met and figure["met"]
     finally:
         connection.creation.destroy_test_db(name_before, verbosity=0)
     return 0 if met else 1
