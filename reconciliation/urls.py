@@ -4,7 +4,15 @@ from importlib.util import find_spec
 
 from django.urls import include, path
 
-from reconciliation.views import alerts, dead_letters, overview, policies, repositories, work
+from reconciliation.views import (
+    alerts,
+    dead_letters,
+    overview,
+    planner,
+    policies,
+    repositories,
+    work,
+)
 
 pages = [
     path("", overview.overview_page, name="overview"),
@@ -36,6 +44,7 @@ pages = [
     path("tasks/dead-letters/discard", dead_letters.discard, name="discard"),
     path("tasks/<int:task_id>", work.task, name="task"),
     path("sweeps", work.sweeps, name="sweeps"),
+    path("sweeps/planner", planner.sweep_planner, name="sweep-planner"),
     path("sweeps/<int:sweep_id>", work.sweep, name="sweep"),
 ]
 

@@ -58,6 +58,10 @@ class RepositoryWatchAdmin(ScopedAdmin):
     search_fields = ("repository__slug",)
     ordering = ("next_due_at", "id")
 
+    def view_on_site(self, row: RepositoryWatch) -> str:
+        """Return the planner, which tells how often repositories are checked."""
+        return reverse("pages:sweep-planner")
+
 
 @admin.register(HostCalls)
 class HostCallsAdmin(ScopedAdmin):

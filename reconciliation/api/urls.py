@@ -23,6 +23,7 @@ from reconciliation.api.ratios import AlertRatios
 from reconciliation.api.repositories import ReconcileRepository, RepositoryDetail, RepositoryList
 from reconciliation.api.runs import FinishRun, HeartbeatRun, RunDetail, RunList
 from reconciliation.api.status import StatusView
+from reconciliation.api.sweep_planner import SweepPlanner
 from reconciliation.api.sweep_start import Sweeps
 from reconciliation.api.sweeps import SweepDetail
 from reconciliation.api.tasks import TaskDetail, TaskList
@@ -67,6 +68,7 @@ urlpatterns = [
     path("dead-letters/requeue", RequeueDeadLetters.as_view(), name="api-requeue-dead-letters"),
     path("dead-letters/discard", DiscardDeadLetters.as_view(), name="api-discard-dead-letters"),
     path("sweeps", Sweeps.as_view(), name="api-sweeps"),
+    path("sweeps/planner", SweepPlanner.as_view(), name="api-sweep-planner"),
     path("sweeps/<int:sweep_id>", SweepDetail.as_view(), name="api-sweep"),
     path("deliveries", DeliveryList.as_view(), name="api-deliveries"),
     path("deliveries/replay", ReplayDeliveries.as_view(), name="api-replay-deliveries"),

@@ -39,6 +39,7 @@ def pictures_of(story: Story) -> list[Picture]:
         Picture("dead-letters", "/tasks?state=dead"),
         Picture("task", f"/tasks/{ReconciliationTask.objects.earliest('pk').pk}"),
         Picture("sweeps", "/sweeps"),
+        Picture("sweep-planner", "/sweeps/planner"),
         Picture("sweep", f"/sweeps/{story.sweeps[-1].pk}"),
         Picture("not-found", "/alerts/999999"),
         Picture("admin", "/admin/"),

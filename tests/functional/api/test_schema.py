@@ -103,6 +103,7 @@ def addresses(tenant_world: World) -> dict[str, str]:
         "tasks/{task_id}": f"tasks/{task.pk}",
         "dead-letters": "dead-letters",
         "sweeps": "sweeps",
+        "sweeps/planner": "sweeps/planner",
         "sweeps/{sweep_id}": f"sweeps/{sweep.pk}",
         "deliveries": "deliveries",
         "deliveries/{delivery_id}": f"deliveries/{delivery.pk}",

@@ -79,6 +79,7 @@ ADDRESSES: dict[str, Callable[[], str]] = {
     "tasks": lambda: "/tasks",
     "dead letters": lambda: "/tasks?state=dead",
     "sweeps": lambda: "/sweeps",
+    "sweep planner": lambda: "/sweeps/planner",
     "sweep": lambda: f"/sweeps/{Sweep.objects.get().pk}",
     "trace": lambda: "/trace/trace-of-main",
     "admin alerts": lambda: "/admin/reconciliation/alert/",
