@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from django.db import connection
 
 from audit.domain.chain import GENESIS, Head, Link, extend
 from audit.domain.entries import Entry
 from audit.models import AuditEntry, ChainHead
-from audit.setwise import Columns, insert_rows, rows_source
+from audit.setwise import Columns, insert_rows, insert_statement, rows_source, run_together
 
 _ENTRY_COLUMNS: Columns = {
     "tenant": "text",
@@ -41,7 +42,8 @@ class NotInTransaction(Exception):
 def append(entries: Sequence[Entry]) -> list[Link]:
     """Append entries to their tenants' chains and return the links, in the order given.
 
-    One lock, one insert and one update whatever the number of entries and tenants. The chain head
+    Two statements on PostgreSQL (lock; insert and move the heads), whatever the number of entries
+    and tenants. The chain head
     is locked rather than the last entry: under READ COMMITTED a waiter on the last entry would
     wake with an outdated place. Heads are locked in tenant order, so batches cannot deadlock; a
     transaction that calls this twice should do so in tenant order, too.
@@ -62,13 +64,16 @@ def append(entries: Sequence[Entry]) -> list[Link]:
         chained = extend(heads[tenant], [entries[index] for index in places])
         links.update(zip(places, chained, strict=True))
         heads[tenant] = Head(tenant, chained[-1].seq, chained[-1].hash)
-    insert_rows(
+    run_together(
         connection,
-        AuditEntry._meta.db_table,
-        _ENTRY_COLUMNS,
-        [_row(links[index]) for index in order],
+        insert_statement(
+            connection,
+            AuditEntry._meta.db_table,
+            _ENTRY_COLUMNS,
+            [_row(links[index]) for index in order],
+        ),
+        _move_heads([heads[tenant] for tenant in tenants]),
     )
-    _move_heads([heads[tenant] for tenant in tenants])
     return [links[index] for index in range(len(entries))]
 
 
@@ -94,16 +99,12 @@ def _lock_heads(tenants: Sequence[str]) -> dict[str, Head]:
     return {tenant: Head(tenant, seq, digest) for tenant, seq, digest in rows}
 
 
-def _move_heads(heads: Sequence[Head]) -> None:
+def _move_heads(heads: Sequence[Head]) -> tuple[str, list[Any]]:
     source, params = rows_source(
         connection, _HEAD_COLUMNS, [(head.tenant, head.seq, head.hash) for head in heads]
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {_HEADS} SET seq = v.seq, hash = v.hash"
-            f" FROM {source} AS v WHERE {_HEADS}.tenant = v.tenant",
-            params,
-        )
+    move = f"UPDATE {_HEADS} SET seq = v.seq, hash = v.hash FROM {source} AS v"
+    return f"{move} WHERE {_HEADS}.tenant = v.tenant", params
 
 
 def _row(link: Link) -> tuple[object, ...]:

@@ -41,6 +41,8 @@ class RepositoryRow:
     host_kind: str
     host_repository_id: str
     credential: tuple[str, str] | None
+    tenant_id: int
+    workspace_id: int
 
     def __repr__(self) -> str:
         return f"RepositoryRow({self.tenant}/{self.slug})"
@@ -255,4 +257,6 @@ def _repository_row(row: Repository) -> RepositoryRow:
         host_kind=row.host_kind,
         host_repository_id=row.host_repository_id,
         credential=(credential.username, credential.secret) if credential else None,
+        tenant_id=row.tenant_id,
+        workspace_id=row.workspace_id,
     )

@@ -1,6 +1,6 @@
 """Reads policy layers: those over repositories, those below a place, why a value is in force."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,11 +79,16 @@ class _Row:
 def layer_sets(repository_ids: Sequence[int]) -> dict[int, LayerSet]:
     """Return the current layers over each repository that exists, in two statements."""
     places = {
-        row[0]: row[1:]
-        for row in Repository.objects.filter(pk__in=sorted(set(repository_ids)))
+        pk: (tenant, workspace)
+        for pk, tenant, workspace in Repository.objects.filter(pk__in=sorted(set(repository_ids)))
         .order_by("pk")
         .values_list("pk", "tenant_id", "workspace_id")
     }
+    return layer_sets_at(places)
+
+
+def layer_sets_at(places: Mapping[int, tuple[int, int]]) -> dict[int, LayerSet]:
+    """Return the layers over repositories whose (tenant id, workspace id) is known already."""
     found = current_layers(
         tenants={tenant for tenant, _ in places.values()},
         workspaces={workspace for _, workspace in places.values()},

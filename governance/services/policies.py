@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
-from audit.setwise import insert_rows
+from audit.setwise import insert_statement, run_together
 from governance.domain.policy import Policy, document_text, policy_from_document
 from governance.domain.policy_layers import PolicyLayer, merge
 from governance.models import EffectivePolicy
-from governance.selectors.policies import LayerSet, layer_sets
+from governance.selectors.policies import LayerSet, layer_sets, layer_sets_at
 
 
 class UnknownRepository(Exception):
@@ -72,6 +73,11 @@ def load_policies(repository_ids: Sequence[int]) -> PolicyResolver:
     return PolicyResolver(layer_sets(repository_ids))
 
 
+def load_policies_at(places: Mapping[int, tuple[int, int]]) -> PolicyResolver:
+    """Return the policies over repositories whose (tenant, workspace) is known; one statement."""
+    return PolicyResolver(layer_sets_at(places))
+
+
 def load_policies_with(
     layer: PolicyLayer, repository_ids: Sequence[int]
 ) -> tuple[PolicyResolver, PolicyResolver]:
@@ -89,16 +95,25 @@ def load_policies_with(
 def remember_policies(
     policies: Iterable[Policy], *, documents: Mapping[str, str], now: datetime
 ) -> None:
-    """Store each policy once, by content, so that decisions under it can be replayed.
+    """Store each policy once; see `remembering`."""
+    used = list(policies)
+    if used:
+        run_together(connection, remembering(used, documents=documents, now=now))
 
-    `documents` is `PolicyResolver.documents` of the resolver that gave the policies. One statement;
-    call it in the transaction that stores the decisions.
+
+def remembering(
+    policies: Iterable[Policy], *, documents: Mapping[str, str], now: datetime
+) -> tuple[str, list[Any]]:
+    """Return the statement that stores each policy once, by content, so that decisions replay.
+
+    `documents` is `PolicyResolver.documents` of the resolver that gave the policies. Run it with
+    the statement that stores the decisions.
 
     Raises:
         KeyError: a policy of another resolver.
     """
     digests = sorted({policy.digest for policy in policies})
-    insert_rows(
+    return insert_statement(
         connection,
         EffectivePolicy._meta.db_table,
         {"digest": "text", "document": "text", "first_used_at": "timestamptz"},

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 
 from audit.services import append
-from audit.setwise import insert_rows
-from governance.services.policies import PolicyResolver, remember_policies
+from audit.setwise import insert_statement, run_together
+from governance.services.policies import PolicyResolver, remembering
 from governance.services.snapshots import Advance, advance_snapshots
 from reconciliation.evaluators import RULES_VERSIONS
 from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
@@ -179,8 +179,9 @@ def _record_evaluations(
     if not mine:
         return []
     now = mine[0].now
-    remember_policies([one.gathered.policy for one in mine], documents=policies.documents, now=now)
-    stored = insert_rows(
+    used = [one.gathered.policy for one in mine]
+    remembered = remembering(used, documents=policies.documents, now=now)
+    decided = insert_statement(
         connection,
         Evaluation._meta.db_table,
         {
@@ -208,7 +209,7 @@ def _record_evaluations(
         ],
         returning="task_id, id",
     )
-    ids: Mapping[int, int] = dict(stored)
+    ids: Mapping[int, int] = dict(run_together(connection, remembered, decided))
     return [(one, ids[one.task.id]) for one in mine]
 
 

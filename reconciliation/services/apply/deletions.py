@@ -6,8 +6,6 @@ from datetime import datetime
 from governance.services.repository_states import switch_off
 from reconciliation.domain.findings import FindingDraft, RuleHit
 from reconciliation.models import (
-    Finding,
-    FindingState,
     ReconciliationTask,
     RepositoryWatch,
     TaskKind,
@@ -71,17 +69,8 @@ def apply_deletion(one: Worked, sight: Seen, effects: Effects, *, now: datetime)
 
 
 def apply_returns(read: Sequence[tuple[Worked, Seen]], effects: Effects, *, now: datetime) -> None:
-    """Resolve the findings of repositories that were gone and can be read again; one query."""
-    sights = {one.task.repository_id: (one, sight) for one, sight in read}
-    back = Finding.objects.filter(
-        repository_id__in=sights,
-        branch="",
-        check_kind=TaskKind.OBSERVE_REFS,
-        stable_class=DELETED,
-        state=FindingState.OPEN,
-    ).order_by("repository_id")
-    for repository_id in back.values_list("repository_id", flat=True):
-        one, sight = sights[repository_id]
+    """Resolve the findings of repositories that were gone and can be read again."""
+    for one, sight in sorted(read, key=lambda pair: pair[0].task.repository_id):
         effects.entries += resolve_finding(
             _about(sight),
             DELETED,

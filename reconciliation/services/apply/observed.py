@@ -22,7 +22,7 @@ from reconciliation.domain.identity import head_move
 from reconciliation.domain.observation import HeadMove
 from reconciliation.models import Finding, RepositoryWatch, TaskKind, WebhookDelivery
 from reconciliation.services.apply.default_branches import apply_default_branches
-from reconciliation.services.apply.deletions import apply_deletion, apply_returns
+from reconciliation.services.apply.deletions import DELETED, apply_deletion, apply_returns
 from reconciliation.services.apply.host_events import apply_host_events
 from reconciliation.services.apply.pushes import StoredPushes, gather_pushes
 from reconciliation.services.apply.values import Effects, Worked
@@ -95,13 +95,16 @@ def _apply_readings(
     # Before the watches forget that these repositories could not be read.
     effects.entries += requeue_recovered([one.task.repository_id for one, _ in read], now=now)
     _update_watches(read, moved, attributed, now=now)
-    apply_returns(read, effects, now=now)
     to_check = {
         (one.task.repository_id, branch)
         for one, sight in read
         for branch in sight.branches_to_check
     }
-    stale = _branches_with_stale_findings(moved | to_check)
+    stale, gone = _findings_to_settle([one.task.repository_id for one, _ in read])
+    apply_returns(
+        [(one, sight) for one, sight in read if one.task.repository_id in gone], effects, now=now
+    )
+    stale &= moved | to_check
     for one, sight in read:
         _plan_checks(one, sight, moved, attributed, stale, effects, now=now)
 
@@ -210,15 +213,16 @@ def _mark_applied(delivery_ids: Sequence[int], now: datetime) -> None:
         )
 
 
-def _branches_with_stale_findings(changed: set[tuple[int, str]]) -> set[tuple[int, str]]:
-    if not changed:
-        return set()
-    ids, params = in_set(connection, sorted({pk for pk, _ in changed}), "bigint")
-    table = Finding._meta.db_table
+def _findings_to_settle(repository_ids: Sequence[int]) -> tuple[set[tuple[int, str]], set[int]]:
+    """Return branches that count as stale, and repositories that count as deleted; one query."""
+    ids, params = in_set(connection, sorted(set(repository_ids)), "bigint")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT repository_id, branch FROM {table} WHERE state = 'open'"
-            f" AND check_kind = 'stale_branch' AND repository_id {ids}",
+            f"SELECT repository_id, branch, check_kind FROM {Finding._meta.db_table}"
+            " WHERE state = 'open' AND (check_kind = 'stale_branch'"
+            f" OR (branch = '' AND stable_class = '{DELETED}')) AND repository_id {ids}",
             params,
         )
-        return {(pk, branch) for pk, branch in cursor.fetchall()} & changed
+        found = cursor.fetchall()
+    stale = {(pk, branch) for pk, branch, kind in found if kind == TaskKind.STALE_BRANCH}
+    return stale, {pk for pk, _, kind in found if kind == TaskKind.OBSERVE_REFS}

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 
 from governance.selectors.branch_facts import repositories_by_id
-from governance.services.policies import PolicyResolver, load_policies
+from governance.services.policies import PolicyResolver, load_policies_at
 from reconciliation.domain.retry import ErrorClass
 from reconciliation.models import TaskKind
 from reconciliation.remotes.base import Remote
@@ -54,7 +54,9 @@ def observe(
     """
     repository_ids = sorted({task.repository_id for task in tasks})
     repositories = repositories_by_id(repository_ids)
-    policies = load_policies(repository_ids)
+    policies = load_policies_at(
+        {pk: (row.tenant_id, row.workspace_id) for pk, row in repositories.items()}
+    )
     outcome = Batch()
     live = []
     for task in tasks:

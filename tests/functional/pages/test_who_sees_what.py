@@ -9,7 +9,15 @@ from reconciliation.models import Alert, AlertState, ReconciliationTask
 from tests.factories.story import Story
 from tests.functional.pages.conftest import AsPerson
 
-PAGES = ("/", "/alerts?state=all", "/findings", "/repositories", "/tasks?state=all", "/sweeps", "/sweeps/planner")
+PAGES = (
+    "/",
+    "/alerts?state=all",
+    "/findings",
+    "/repositories",
+    "/tasks?state=all",
+    "/sweeps",
+    "/sweeps/planner",
+)
 RECORDS = (
     "/admin/governance/branch/",
     "/admin/governance/lease/",

@@ -72,7 +72,7 @@ def test_long_names_from_outside_do_not_make_an_act_fail() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("tenants", [TENANTS[:1], TENANTS])
 @pytest.mark.parametrize("is_known", [True, False], ids=["known tenants", "new tenants"])
-def test_a_batch_costs_three_statements_whatever_its_size(
+def test_a_batch_costs_the_same_few_statements_whatever_its_size(
     tenants: tuple[str, ...], is_known: bool
 ) -> None:
     if is_known:
@@ -83,7 +83,8 @@ def test_a_batch_costs_three_statements_whatever_its_size(
     with transaction.atomic(), CaptureQueriesContext(connection) as statements:
         append(batch)
 
-    assert len(statements) == 3
+    # Lock the heads; insert and move them, which SQLite cannot do in one.
+    assert len(statements) == (2 if connection.vendor == "postgresql" else 3)
 
 
 @pytest.mark.django_db
