@@ -44,7 +44,7 @@ class Chaos:
         self.supervisors: list[subprocess.Popen[bytes]] = []
         self.drain: subprocess.Popen[bytes] | None = None
         self.blows: list[str] = []
-        repositories = max(2, tasks // (BRANCHES * TASKS_PER_BRANCH))
+        repositories = max(2, -(-tasks // (BRANCHES * TASKS_PER_BRANCH)))  # rounded up
         self.tasks = repositories * BRANCHES * TASKS_PER_BRANCH
         self.run("manage.py", "migrate", "-v0")
         self.run("-m", "tests.chaos.world", "make", folder / "api.git", repositories, BRANCHES)
