@@ -20,7 +20,7 @@ MOST_WHEN_UNCHANGED = {"postgresql": 14, "sqlite": 17}
 
 
 def statements_of_a_sweep(queue: Queue, *, head: str, repositories: int, branches: int) -> int:
-    """Read so many new repositories; move all heads to `head`; return what a sweep of them costs."""
+    """Read so many new repositories, move all heads to `head`, and return what a sweep costs."""
     names = ["main", *(f"topic-{number}" for number in range(1, branches))]
     rows = [
         queue.repository(f"acme/of-{repositories}-{number}", names)
