@@ -47,6 +47,7 @@ def test_whoever_is_killed_nothing_is_lost_or_done_twice(tmp_path: Path) -> None
             server.restart_immediate(down_seconds=1)
             world.note("database is back")
         kill_somebody_at_work(world, look, half=1)
+        world.supervise()  # one that started while the database was down has given up by itself
         world.kill("supervisor", next(one.pid for one in world.supervisors if one.poll() is None))
         report = world.let_it_end(patience_seconds=PATIENCE_SECONDS)
 
