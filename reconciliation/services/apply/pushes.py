@@ -3,10 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from audit.domain.canonical import utc_text
 from governance.selectors.branch_facts import BranchKey, pushes_so_far
 from reconciliation.domain.codec import decode, encode
 from reconciliation.domain.facts import Push
-from reconciliation.domain.observation import HeadMove, added_pushes, named_pushes
+from reconciliation.domain.observation import (
+    PUSHES_KEPT,
+    HeadMove,
+    added_pushes,
+    named_pushes,
+)
 from reconciliation.services.apply.values import Worked
 from reconciliation.services.observe.values import Seen
 
@@ -23,14 +29,24 @@ def gather_pushes(read: Sequence[tuple[Worked, Seen]], *, now: datetime) -> Stor
     known = pushes_so_far(moves.keys() | late.keys())
     found = {}
     for key in moves.keys() | late.keys():
+        new = moves.get(key, ())
         if key not in known:
             # The heads agreed until now: what led there is settled.
-            found[key] = added_pushes((), moves.get(key, ()))
+            found[key] = encode(added_pushes((), new))
             continue
         pushes, seen_at = known[key]
+        if key not in late and _come_after(pushes, new):
+            # They are in order already: reading them all again would be most of a sweep's cost.
+            found[key] = [*pushes, *encode(added_pushes((), new))][-PUSHES_KEPT:]
+            continue
         named = named_pushes(_decoded(pushes), late.get(key, ()), seen_at=seen_at)
-        found[key] = added_pushes(named, moves.get(key, ()))
-    return {key: encode(pushes) for key, pushes in found.items()}
+        found[key] = encode(added_pushes(named, new))
+    return found
+
+
+def _come_after(stored: Sequence[Mapping[str, str | None]], new: Sequence[Push]) -> bool:
+    last = str(stored[-1]["at"]) if stored else ""
+    return all(utc_text(push.at) > last for push in new)
 
 
 def _new_pushes(
