@@ -29,8 +29,10 @@ def embedded_database(path: Path) -> dict[str, Any]:
     }
 
 
-def database(url: str) -> dict[str, Any]:
+def database(url: str, *, is_pooled: bool = False) -> dict[str, Any]:
     """Return Django's settings for `url` (sqlite:/// or postgresql://).
+
+    `is_pooled`: a pooler hands the connection on after each transaction, so no cursor outlives one.
 
     Raises:
         ValueError: any other database.
@@ -40,5 +42,9 @@ def database(url: str) -> dict[str, Any]:
         return {**config, "OPTIONS": dict(_SQLITE_OPTIONS)}
     if config["ENGINE"] == "django.db.backends.postgresql":
         given: Any = config.get("OPTIONS", {})
-        return {**config, "OPTIONS": {**_POSTGRESQL_OPTIONS, **given}}
+        return {
+            **config,
+            "OPTIONS": {**_POSTGRESQL_OPTIONS, **given},
+            "DISABLE_SERVER_SIDE_CURSORS": is_pooled,
+        }
     raise ValueError(f"{config['ENGINE']} is not supported: use PostgreSQL or SQLite")

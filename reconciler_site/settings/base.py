@@ -198,8 +198,8 @@ SWEEP_REPOSITORIES_PER_TICK = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TICK", 
 SWEEP_REPOSITORIES_PER_TENANT = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TENANT", 25)
 # Of each git host; sweeps get four fifths, webhook work may use it all. 0 sets no bound.
 HOST_CALLS_PER_MINUTE = env.int("RECONCILER_HOST_CALLS_PER_MINUTE", 300)
-# Off behind a pooler that hands a connection on after each transaction and knows no statements.
-PREPARED_STATEMENTS = env.bool("RECONCILER_PREPARED_STATEMENTS", True)
+# A pooler hands each connection on after a transaction: nothing may be kept in the session.
+TRANSACTION_POOLING = env.bool("RECONCILER_TRANSACTION_POOLING", False)
 WEBHOOK_COALESCE_SECONDS = env.float("RECONCILER_WEBHOOK_COALESCE_SECONDS", 0.2)
 # Off: sweeps are planned by `manage.py sweep` only (a cron of one's own, the demonstration).
 SCHEDULED_SWEEPS = env.bool("RECONCILER_SCHEDULED_SWEEPS", True)

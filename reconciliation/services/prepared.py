@@ -43,7 +43,7 @@ def _one_row(
 
 
 def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
-    if connection.queries_logged or not settings.PREPARED_STATEMENTS:
+    if connection.queries_logged or settings.TRANSACTION_POOLING:
         # Who reads the log of statements wants their parameters in them.
         return connection.cursor()
     # Django tells the driver never to prepare; its own cursors cannot, so this is for ours alone.

@@ -70,6 +70,13 @@ def test_a_database_that_does_not_answer_is_given_up_on_in_seconds() -> None:
     assert database("postgresql://u@db/x?connect_timeout=2")["OPTIONS"]["connect_timeout"] == 2
 
 
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_behind_a_pooler_no_cursor_outlives_its_transaction(is_pooled: bool) -> None:
+    config = database("postgresql://u@db/x", is_pooled=is_pooled)
+
+    assert config["DISABLE_SERVER_SIDE_CURSORS"] is is_pooled
+
+
 def test_the_embedded_database_may_lie_in_a_folder_of_any_name() -> None:
     assert embedded_database(Path("/tmp/50% off #1?/x"))["NAME"] == "/tmp/50% off #1?/x"
 

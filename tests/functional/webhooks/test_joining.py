@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -154,4 +155,22 @@ def test_a_connection_that_died_while_idle_costs_no_delivery(source: WebhookSour
     answer = push(source, HEAD_B, HEAD_A, delivery="after")
 
     assert (answer.status_code, answer.json()["outcome"]) == (202, "accepted")
+    assert WebhookDelivery.objects.count() == 2
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_only_a_session_of_its_own_keeps_the_statement(
+    source: WebhookSource, settings: Any, is_pooled: bool
+) -> None:
+    settings.TRANSACTION_POOLING = is_pooled
+    connection.close()
+
+    for delivery in ("first", "second"):
+        assert push(source, HEAD_A, HEAD_B, delivery=delivery).status_code == 202
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM pg_prepared_statements")
+        assert cursor.fetchone() == (0 if is_pooled else 1,)
     assert WebhookDelivery.objects.count() == 2
