@@ -40,6 +40,10 @@ LEASE_SECONDS = 8
 DECIDED_WITHIN_SECONDS = 30
 
 
+def _leave(signum: int, _frame: object) -> None:
+    sys.exit(128 + signum)
+
+
 class Demo:
     """One run of the story."""
 
@@ -65,6 +69,8 @@ class Demo:
     def play(self) -> int:
         """Play everything; return the exit code: 0 when every scene came out as expected."""
         say = self._say
+        # Told to end, it ends what it started too: the next run would meet the old workers.
+        signal.signal(signal.SIGTERM, _leave)
         say("Making a fresh installation in var/demo")
         clear(self.var)
         (self.var / "host").mkdir(parents=True)
@@ -90,7 +96,7 @@ class Demo:
             api = Api(f"http://127.0.0.1:{self.port}", token)
             self._wait_until_ready()
             scenes = self._play_scenes(Stage(payments, portal, api))
-            return self._conclude(scenes, password)
+            return self._conclude(scenes, password, payments)
         finally:
             self._stop_site()
             host.stop()
@@ -171,7 +177,7 @@ class Demo:
         told = self._json("sweep", *arguments)
         self.digests.append({"scope": told["scope"], "digest": told["digest"]})
 
-    def _conclude(self, scenes: Sequence[Scene], password: str) -> int:
+    def _conclude(self, scenes: Sequence[Scene], password: str, clone: Clone) -> int:
         print_table(scenes)
         written = document(scenes, self.digests)
         if self.json_path is not None:
@@ -190,13 +196,15 @@ class Demo:
         )
         print(f"\n    http://127.0.0.1:{self.port}/    login admin / {password}\n", flush=True)
         if not self.once:
-            self._stay_up()
+            self._stay_up(clone)
         return 1 if wrong else 0
 
-    def _stay_up(self) -> None:
+    def _stay_up(self, clone: Clone) -> None:
+        clone.hand_over(branch="develop", to_user="you")
         print(
-            "The site stays up; the repositories below var/demo/work can be pushed to. Stop it"
-            " with Ctrl-C.",
+            "The site stays up until Ctrl-C. Push something yourself and watch it:\n\n"
+            f"    cd {clone.work}\n"
+            "    git commit --allow-empty -m 'Mine' && git push\n",
             flush=True,
         )
         # From here on the product sweeps by itself, as everywhere else.

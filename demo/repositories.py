@@ -108,9 +108,23 @@ class Clone:
 
     def push(self, *refspecs: str, as_user: str, force: bool = False) -> None:
         """Push over HTTP as a user, through the host's hooks."""
+        forced = ["--force"] if force else []
+        self._git("push", "--quiet", *forced, self._address(as_user), *refspecs)
+
+    def hand_over(self, *, branch: str, to_user: str) -> None:
+        """Check out a branch and let a plain `git push` of it be made by a user."""
+        for name, value in (
+            ("remote.origin.url", self._address(to_user)),
+            ("push.default", "current"),
+            ("user.name", to_user),
+            ("user.email", f"{to_user}@acme.example"),
+        ):
+            self._git("config", name, value)
+        self._git("checkout", "--quiet", branch)
+
+    def _address(self, user: str) -> str:
         scheme, _, rest = self.url.partition("://")
-        address = f"{scheme}://{as_user}:unused@{rest}"
-        self._git("push", "--quiet", *(["--force"] if force else []), address, *refspecs)
+        return f"{scheme}://{user}:unused@{rest}"
 
     def _checkout(self, commit: Commit) -> None:
         exists = subprocess.run(
