@@ -1,11 +1,17 @@
 """Finds the checks that time alone makes due: leases, alerts, idle branches; plans nothing."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from django.db.models import Q
 
 from audit.domain.canonical import utc_text
-from governance.selectors.branch_facts import idle_branches, leases_due, repositories_by_id
+from governance.selectors.branch_facts import (
+    RepositoryRow,
+    idle_branches,
+    leases_due,
+    repositories_by_id,
+)
 from governance.selectors.policies import shortest_idle_days
 from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import Alert, AlertState, ReconciliationTask, TaskKind
@@ -20,41 +26,20 @@ def timed_items(
     leases = leases_due(now=now, limit=limit)
     alerts = _alerts_due(now=now, limit=limit)
     rows = repositories_by_id([one[0] for one in leases] + [one[0] for one in alerts])
-    items, ids = [], {}
-    for repository_id, branch, lease_id, expires_at in leases:
-        place = rows[repository_id]
-        if not _covers(scope, place.tenant, place.workspace, place.slug):
-            continue
-        ids[place.tenant, place.slug] = repository_id
-        items.append(
-            WorkItem(
-                tenant=place.tenant,
-                workspace=place.workspace,
-                repo=place.slug,
-                branch=branch,
-                task_kind=TaskKind.LEASE_RENEWAL,
-                about=lease_id,
-                moment=utc_text(expires_at),
-                lease_id=lease_id,
-            )
-        )
-    for repository_id, branch, about, moment in alerts:
-        place = rows[repository_id]
-        if not _covers(scope, place.tenant, place.workspace, place.slug):
-            continue
-        ids[place.tenant, place.slug] = repository_id
-        items.append(
-            WorkItem(
-                tenant=place.tenant,
-                workspace=place.workspace,
-                repo=place.slug,
-                branch=branch,
-                task_kind=TaskKind.DIVERGENCE_ALERT,
-                about=about,
-                moment=utc_text(moment),
-            )
-        )
-    return items, ids
+    return _worklist(
+        [
+            *(
+                (pk, branch, TaskKind.LEASE_RENEWAL, lease_id, expires_at, lease_id)
+                for pk, branch, lease_id, expires_at in leases
+            ),
+            *(
+                (pk, branch, TaskKind.DIVERGENCE_ALERT, about, moment, None)
+                for pk, branch, about, moment in alerts
+            ),
+        ],
+        rows,
+        scope=scope,
+    )
 
 
 def _alerts_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
@@ -97,12 +82,29 @@ def stale_items(
         ).values_list("repository_id", "branch")
     )
     rows = repositories_by_id({pk for pk, _, _ in idle})
+    items, ids = _worklist(
+        [
+            (pk, branch, TaskKind.STALE_BRANCH, f"idle at {head}", slot, None)
+            for pk, branch, head in idle
+            # Never even asked about: the rule would refuse, and asking would cost a task each lap.
+            if branch != rows[pk].default_branch and (pk, branch) not in checked
+        ],
+        rows,
+        scope=scope,
+    )
+    return items[:limit], ids
+
+
+_Due = tuple[int, str, str, str, datetime, str | None]
+"""Repository id, branch, kind, what about, the moment of it, the lease's id."""
+
+
+def _worklist(
+    due: Iterable[_Due], rows: Mapping[int, RepositoryRow], *, scope: str
+) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
     items, ids = [], {}
-    for repository_id, branch, head in idle:
+    for repository_id, branch, kind, about, moment, lease_id in due:
         place = rows[repository_id]
-        # Never even asked about: the rule would refuse, and asking would cost a task each lap.
-        if branch == place.default_branch or (repository_id, branch) in checked:
-            continue
         if not _covers(scope, place.tenant, place.workspace, place.slug):
             continue
         ids[place.tenant, place.slug] = repository_id
@@ -112,12 +114,13 @@ def stale_items(
                 workspace=place.workspace,
                 repo=place.slug,
                 branch=branch,
-                task_kind=TaskKind.STALE_BRANCH,
-                about=f"idle at {head}",
-                moment=utc_text(slot),
+                task_kind=kind,
+                about=about,
+                moment=utc_text(moment),
+                lease_id=lease_id,
             )
         )
-    return items[:limit], ids
+    return items, ids
 
 
 def _covers(scope: str, *place: str) -> bool:
