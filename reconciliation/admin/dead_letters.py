@@ -25,6 +25,7 @@ from reconciliation.services.dead_letters import (
 )
 
 _MOST_AT_ONCE = 100
+_DONE = {"requeue": "requeued", "discard": "discarded"}
 
 
 class DealForm(forms.Form):
@@ -78,7 +79,11 @@ class DeadLetterActions:
         for tenant in sorted({row.tenant for row in rows}):
             dealt = self._act(request, tenant, rows, act, form.cleaned_data["reason"])
             done, refused = done + len(dealt.done), refused + len(dealt.refused)
-        self.message_user(request, f"{done} dead letters {name}ed.", messages.SUCCESS)
+        self.message_user(
+            request,
+            f"{done} dead letter{'' if done == 1 else 's'} {_DONE[name]}.",
+            messages.SUCCESS,
+        )
         if refused:
             told = f"{refused} were requeued too often already: mend their cause first."
             self.message_user(request, told, messages.WARNING)
@@ -97,6 +102,7 @@ class DeadLetterActions:
                 "rows": [(row, probable_fix(row.last_error_code)) for row in rows],
                 "form": form,
                 "act": name,
+                "done": _DONE[name],
             },
         )
 

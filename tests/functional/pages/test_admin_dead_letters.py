@@ -47,9 +47,12 @@ def post(client: Client, act: str, ids: list[int], **more: str) -> str:
     return client.post(page, asked, follow=True).content.decode()
 
 
-@pytest.mark.parametrize(("act", "state"), [("requeue", "queued"), ("discard", "discarded")])
+@pytest.mark.parametrize(
+    ("act", "done", "state"),
+    [("requeue", "requeued", "queued"), ("discard", "discarded", "discarded")],
+)
 def test_dead_letters_are_shown_first_and_dealt_with_for_a_reason(
-    tenant_world: World, act: str, state: str
+    tenant_world: World, act: str, done: str, state: str
 ) -> None:
     olga = person("operator", tenant_world)
     pk = dead(tenant_world)
@@ -57,6 +60,7 @@ def test_dead_letters_are_shown_first_and_dealt_with_for_a_reason(
 
     preview = post(olga, act, [pk, alive])
     assert "1 dead letter<" in preview
+    assert f"These would be {done}." in preview
     assert "Renew it" in preview
     assert state_of(pk) == "dead"
     refused = post(olga, act, [pk, alive], apply="1", reason="because")
@@ -65,7 +69,7 @@ def test_dead_letters_are_shown_first_and_dealt_with_for_a_reason(
 
     said = post(olga, act, [pk, alive], apply="1", reason=REASON)
 
-    assert f"1 dead letters {act}ed." in said
+    assert f"1 dead letter {done}." in said
     assert (state_of(pk), state_of(alive)) == (state, "completed")
     assert verify("acme") is None
 
