@@ -6,6 +6,7 @@ import django_filters
 
 from audit.domain.entries import ActorKind
 from audit.models import AuditEntry
+from reconciler_site.base.filters import since_filter, until_filter
 
 SELECTIVE = ("correlation_id", "object_id", "repo")
 """Parameters with an index of their own that ends in the id."""
@@ -28,15 +29,15 @@ class EntryFilter(django_filters.FilterSet):
     repo = django_filters.CharFilter()
     branch = django_filters.CharFilter()
     task_kind = django_filters.CharFilter()
-    since = django_filters.IsoDateTimeFilter("at", lookup_expr="gte", label="At or after.")
-    until = django_filters.IsoDateTimeFilter("at", lookup_expr="lt", label="Before.")
+    since = since_filter("at")
+    until = until_filter("at")
 
     class Meta:
         model = AuditEntry
         fields: tuple[str, ...] = ()
 
 
-def keyset_for(parameters: Mapping[str, str], *, tenants: frozenset[str] | None) -> str:
+def keyset_for(parameters: Mapping[str, str], *, tenants: frozenset[str] | None) -> tuple[str]:
     """Return the unique column by which this list pages, so that an index gives its order.
 
     One tenant's entries are walked along its chain; everything else along the primary key, which
@@ -44,4 +45,4 @@ def keyset_for(parameters: Mapping[str, str], *, tenants: frozenset[str] | None)
     """
     one_tenant = bool(parameters.get("tenant")) or (tenants is not None and len(tenants) == 1)
     selective = any(parameters.get(name) for name in SELECTIVE)
-    return "-seq" if one_tenant and not selective else "-id"
+    return ("-seq",) if one_tenant and not selective else ("-id",)

@@ -13,7 +13,7 @@ from django.template import loader
 from django.utils.html import escape
 
 from audit.correlation import current_correlation_id
-from reconciler_site.problems import problem_response
+from reconciler_site.base.problems import problem_response
 
 logger = logging.getLogger("reconciler.request")
 

@@ -1,48 +1,17 @@
-"""The one shape of errors: RFC 9457 problem details with a stable code and the correlation id."""
+"""Turns what DRF refuses into problem details; their shape is `base.problems`."""
 
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from django.http import Http404, JsonResponse
+from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from audit.correlation import current_correlation_id
+from reconciler_site.base.problems import PROBLEM_JSON, pointer_to, printable, problem_body
 
-PROBLEM_JSON = "application/problem+json"
-
-
-def problem_body(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    errors: Sequence[Mapping[str, Any]] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return problem details; `code` is stable, `detail` names the thing and the way out."""
-    body: dict[str, Any] = {
-        "type": f"urn:reconciler:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "correlation_id": current_correlation_id(),
-    }
-    if errors:
-        body["errors"] = list(errors)
-    if extra:
-        body.update(extra)
-    return body
-
-
-def problem_response(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
-    """Return a plain Django response with problem details, for paths outside of DRF."""
-    return JsonResponse(
-        problem_body(status, code, detail, **members), status=status, content_type=PROBLEM_JSON
-    )
+MOST_ERRORS = 100
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -64,7 +33,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 def _describe(error: Exception) -> tuple[str, str, list[dict[str, Any]]]:
     if isinstance(error, exceptions.ValidationError):
-        return "invalid", "The request is not valid; see errors.", list(_flatten(error.detail, ""))
+        errors = list(islice(_flatten(error.detail, ()), MOST_ERRORS))
+        return "invalid", "The request is not valid; see errors.", errors
     if isinstance(error, exceptions.APIException):
         code = error.get_codes()
         return (code if isinstance(code, str) else error.default_code), str(error.detail), []
@@ -75,16 +45,14 @@ def _describe(error: Exception) -> tuple[str, str, list[dict[str, Any]]]:
     )
 
 
-def _flatten(detail: Any, pointer: str) -> list[dict[str, Any]]:
+def _flatten(detail: Any, path: tuple[str | int, ...]) -> Iterator[dict[str, Any]]:
     if isinstance(detail, Mapping):
-        found: list[dict[str, Any]] = []
         for key in sorted(detail, key=str):
-            found += _flatten(detail[key], f"{pointer}/{key}")
-        return found
-    if isinstance(detail, list):
-        found = []
+            yield from _flatten(detail[key], (*path, str(key)))
+    elif isinstance(detail, list):
         for index, item in enumerate(detail):
             nested = isinstance(item, Mapping | list)
-            found += _flatten(item, f"{pointer}/{index}" if nested else pointer)
-        return found
-    return [{"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}]
+            yield from _flatten(item, (*path, index) if nested else path)
+    else:
+        code = getattr(detail, "code", "invalid")
+        yield {"pointer": pointer_to(path), "code": code, "detail": printable(str(detail))}

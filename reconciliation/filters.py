@@ -1,14 +1,10 @@
 """Which query parameters narrow the lists of the API; exact but for `search`, so indexes serve."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 import django_filters
-from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import F, Model, Q, QuerySet
 
 from governance.selectors.visible import Branch, Repository, RunRecord
+from reconciler_site.base.filters import IdFilter, YesNoFilter, since_filter, until_filter
 from reconciliation.models import (
     Alert,
     AlertState,
@@ -25,40 +21,8 @@ from reconciliation.models import (
     WebhookDelivery,
 )
 
-_LARGEST_ID = 2**63 - 1
-# Outside of these a change of time zone overflows, and no row of ours is that old.
-_FIRST, _LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 UNFINISHED = "unfinished"
 UNRESOLVED = "unresolved"
-
-
-class IdFilter(django_filters.NumberFilter):
-    """An id; one that no database could hold is refused instead of failing there."""
-
-    field_class = forms.IntegerField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, min_value=0, max_value=_LARGEST_ID, **kwargs)
-
-    def get_max_validator(self) -> None:
-        """Leave the limit to `max_value`."""
-        return
-
-
-class MomentFilter(django_filters.IsoDateTimeFilter):
-    """A moment in ISO 8601; without an offset it is UTC."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        limits = [MinValueValidator(_FIRST), MaxValueValidator(_LAST)]
-        super().__init__(*args, validators=limits, **kwargs)
-
-
-def _since(column: str) -> MomentFilter:
-    return MomentFilter(column, lookup_expr="gte", label="At or after.")
-
-
-def _until(column: str) -> MomentFilter:
-    return MomentFilter(column, lookup_expr="lt", label="Before.")
 
 
 class RepositoryFilter(django_filters.FilterSet):
@@ -67,8 +31,8 @@ class RepositoryFilter(django_filters.FilterSet):
     tenant = django_filters.CharFilter("tenant__slug")
     workspace = django_filters.CharFilter("workspace__slug")
     host_kind = django_filters.CharFilter()
-    active = django_filters.BooleanFilter("is_active")
-    unreadable = django_filters.BooleanFilter(
+    active = YesNoFilter("is_active")
+    unreadable = YesNoFilter(
         "watch__failing_since", lookup_expr="isnull", exclude=True, label="Reading it fails now."
     )
     search = django_filters.CharFilter(method="filter_search", label="Part of its name.")
@@ -90,10 +54,8 @@ class BranchFilter(django_filters.FilterSet):
     repo = django_filters.CharFilter("repository__slug")
     name = django_filters.CharFilter(label="Exact, without refs/heads/.")
     branch_class = django_filters.CharFilter(label="default, protected, governed or other")
-    gone = django_filters.BooleanFilter("observed_head", lookup_expr="isnull")
-    disagrees = django_filters.BooleanFilter(
-        method="filter_disagrees", label="Observed and governed head differ."
-    )
+    gone = YesNoFilter("observed_head", lookup_expr="isnull")
+    disagrees = YesNoFilter(method="filter_disagrees", label="Observed and governed head differ.")
     search = django_filters.CharFilter("name", lookup_expr="contains", label="Part of its name.")
 
     class Meta:
@@ -123,12 +85,12 @@ class FindingFilter(django_filters.FilterSet):
     stable_class = django_filters.CharFilter()
     state = django_filters.ChoiceFilter(choices=FindingState.choices)
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
-    alerting = django_filters.BooleanFilter()
+    alerting = YesNoFilter()
     run_id = django_filters.CharFilter()
     lease_id = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
-    since = _since("opened_at")
-    until = _until("opened_at")
+    since = since_filter("opened_at")
+    until = until_filter("opened_at")
 
     class Meta:
         model = Finding
@@ -148,8 +110,8 @@ class AlertFilter(django_filters.FilterSet):
     )
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
     correlation_id = django_filters.CharFilter()
-    since = _since("opened_at")
-    until = _until("opened_at")
+    since = since_filter("opened_at")
+    until = until_filter("opened_at")
 
     class Meta:
         model = Alert
@@ -182,8 +144,8 @@ class TaskFilter(django_filters.FilterSet):
     error_code = django_filters.CharFilter("last_error_code")
     idempotency_key = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
-    since = _since("created_at")
-    until = _until("created_at")
+    since = since_filter("created_at")
+    until = until_filter("created_at")
 
     class Meta:
         model = ReconciliationTask
@@ -202,8 +164,8 @@ class SweepFilter(django_filters.FilterSet):
     trigger = django_filters.ChoiceFilter(choices=SweepTrigger.choices)
     scope = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
-    since = _since("started_at")
-    until = _until("started_at")
+    since = since_filter("started_at")
+    until = until_filter("started_at")
 
     class Meta:
         model = Sweep
@@ -222,10 +184,10 @@ class DeliveryFilter(django_filters.FilterSet):
     delivery_id = django_filters.CharFilter()
     event = django_filters.CharFilter()
     outcome = django_filters.ChoiceFilter(choices=DeliveryOutcome.choices)
-    applied = django_filters.BooleanFilter("applied_at", lookup_expr="isnull", exclude=True)
+    applied = YesNoFilter("applied_at", lookup_expr="isnull", exclude=True)
     correlation_id = django_filters.CharFilter()
-    since = _since("received_at")
-    until = _until("received_at")
+    since = since_filter("received_at")
+    until = until_filter("received_at")
 
     class Meta:
         model = WebhookDelivery
@@ -250,8 +212,8 @@ class RunFilter(django_filters.FilterSet):
     lease_id = django_filters.CharFilter()
     head_sha = django_filters.CharFilter()
     correlation_id = django_filters.CharFilter()
-    since = _since("started_at")
-    until = _until("started_at")
+    since = since_filter("started_at")
+    until = until_filter("started_at")
 
     class Meta:
         model = RunRecord

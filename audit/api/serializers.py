@@ -8,6 +8,8 @@ from rest_framework import serializers
 
 from audit.domain.canonical import utc_text
 from audit.services import Report, Verification
+from reconciler_site.base.bodies import LARGEST_INTEGER
+from reconciler_site.base.queries import QuerySerializer
 
 _PLAIN = (
     "id",
@@ -119,12 +121,16 @@ class ReportSerializer(serializers.Serializer[Report]):
     )
 
 
-class VerifyParameters(serializers.Serializer[Mapping[str, Any]]):
+class VerifyParameters(QuerySerializer):
     """Query parameters of `GET /api/v1/audit/verify`."""
 
     tenant = serializers.CharField(required=False, help_text="One chain; else all of yours.")
     after = serializers.IntegerField(
-        required=False, default=0, min_value=0, help_text="Go on behind this entry; needs tenant."
+        required=False,
+        default=0,
+        min_value=0,
+        max_value=LARGEST_INTEGER,
+        help_text="Go on behind this entry; needs tenant.",
     )
     at_most = serializers.IntegerField(
         required=False, default=10_000, min_value=1, max_value=50_000, help_text="Entries to check."

@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.api.serializers import (
     COLUMNS,
@@ -17,14 +16,15 @@ from audit.api.serializers import (
     ReportSerializer,
     VerifyParameters,
 )
-from audit.domain.caller import NOBODY, Caller
+from audit.domain.caller import Caller, caller_of
 from audit.domain.canonical import utc_text
 from audit.filters import EntryFilter, keyset_for
 from audit.selectors import missing_triggers, tenants_on_record, visible_entries
 from audit.services import BeyondHead, verify_chains
+from reconciler_site.base.queries import StrictQuery
 
 
-class EntryList(generics.ListAPIView[Any]):
+class EntryList(StrictQuery, generics.ListAPIView[Any]):
     """Audit entries of the caller's tenants, newest first.
 
     Times are when the act happened. Filters are exact. Entries never change, so a page that was
@@ -36,16 +36,16 @@ class EntryList(generics.ListAPIView[Any]):
     filterset_class = EntryFilter
 
     @property
-    def keyset(self) -> str:
+    def keyset(self) -> tuple[str]:
         """The column by which the list pages."""
-        return keyset_for(self.request.query_params, tenants=_caller(self.request).tenants)
+        return keyset_for(self.request.query_params, tenants=caller_of(self.request).tenants)
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return what the caller may see, as dicts."""
         return _rows(self.request)
 
 
-class EntryDetail(generics.RetrieveAPIView[Any]):
+class EntryDetail(StrictQuery, generics.RetrieveAPIView[Any]):
     """One audit entry with the exact text that its hash covers."""
 
     required_scope = "audit"
@@ -57,7 +57,7 @@ class EntryDetail(generics.RetrieveAPIView[Any]):
         return _rows(self.request)
 
 
-class VerifyView(APIView):
+class VerifyView(StrictQuery):
     """Recomputes chains and compares them with their heads, a bounded number of entries per call.
 
     A chain that is longer comes back with `complete: false`; go on with `tenant` and
@@ -65,14 +65,13 @@ class VerifyView(APIView):
     """
 
     required_scope = "audit"
+    query_serializer = VerifyParameters
 
     @extend_schema(parameters=[VerifyParameters], responses=ReportSerializer)
     def get(self, request: Request) -> Response:
         """Return the report."""
-        parameters = VerifyParameters(data=request.query_params)
-        parameters.is_valid(raise_exception=True)
-        asked = parameters.validated_data
-        tenants = _tenants_to_verify(_caller(request), asked.get("tenant"))
+        asked = self.query()
+        tenants = _tenants_to_verify(caller_of(request), asked.get("tenant"))
         try:
             report = verify_chains(tenants, after=asked["after"], at_most=asked["at_most"])
         except BeyondHead as error:
@@ -97,11 +96,5 @@ def _tenants_to_verify(caller: Caller, tenant: str | None) -> list[str]:
 
 
 def _rows(request: Any) -> QuerySet[Any]:
-    rows: QuerySet[Any] = visible_entries(_caller(request)).values(*COLUMNS)
+    rows: QuerySet[Any] = visible_entries(caller_of(request)).values(*COLUMNS)
     return rows
-
-
-def _caller(request: Any) -> Caller:
-    # The schema generator asks for querysets without a caller.
-    caller = getattr(request, "auth", None)
-    return caller if isinstance(caller, Caller) else NOBODY

@@ -1,6 +1,7 @@
 """Who calls: an actor with the tenants it may see and the scopes it has; pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from audit.domain.entries import Actor, ActorKind
 
@@ -27,3 +28,9 @@ class Caller:
 
 NOBODY = Caller(actor=Actor(ActorKind.SYSTEM, "nobody"), tenants=frozenset(), scopes=frozenset())
 """Whoever could not be told: sees nothing and may do nothing."""
+
+
+def caller_of(request: Any) -> Caller:
+    """Return who calls the API; nobody for the schema generator, which asks for querysets too."""
+    caller = getattr(request, "auth", None)
+    return caller if isinstance(caller, Caller) else NOBODY

@@ -2,24 +2,23 @@
 
 import secrets
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id, new_correlation_id
-from audit.domain.caller import NOBODY, Caller
+from audit.domain.caller import caller_of
 from governance.api import lease_examples as examples
 from governance.api.lease_filters import LeaseFilter
 from governance.api.lease_problems import lease_refusals_as_problems
 from governance.api.serializers_leases import (
     AcquireSerializer,
-    AddressSerializer,
+    AddressQuery,
     BreakSerializer,
     CheckAnswerSerializer,
     CheckSerializer,
@@ -45,6 +44,8 @@ from governance.services.leases import (
     safe_push_for,
 )
 from governance.services.policies import load_policies
+from reconciler_site.base.bodies import body_of
+from reconciler_site.base.queries import StrictQuery
 
 _PROBLEMS = {
     400: OpenApiResponse(description="`invalid`: something is missing or cannot be."),
@@ -59,13 +60,9 @@ _IN_THE_WAY = {
         examples=[examples.HELD],
     )
 }
-_ADDRESS = [
-    OpenApiParameter("repo", required=True, description="The repository's slug."),
-    OpenApiParameter("tenant", description="Needed only by callers who see several tenants."),
-]
 
 
-class Leases(generics.ListAPIView[Lease]):
+class Leases(StrictQuery, generics.ListAPIView[Lease]):
     """Leases of the caller's tenants, newest first."""
 
     required_scopes = {"GET": "read", "POST": "leases"}
@@ -74,7 +71,7 @@ class Leases(generics.ListAPIView[Lease]):
 
     def get_queryset(self) -> QuerySet[Lease]:
         """Return what the caller may see."""
-        return leases_for(_caller(self.request))
+        return leases_for(caller_of(self.request))
 
     @extend_schema(
         request=AcquireSerializer,
@@ -89,7 +86,7 @@ class Leases(generics.ListAPIView[Lease]):
     )
     def post(self, request: Request) -> Response:
         """Acquire a lease: 201 when granted now, 200 when this very request was granted before."""
-        asked = _read(AcquireSerializer, request.data)
+        asked = body_of(AcquireSerializer, request)
         repository, now = _repository(request, asked), timezone.now()
         made_token = "" if asked["holder_token"] else f"rlh_{secrets.token_urlsafe(32)}"
         with lease_refusals_as_problems():
@@ -104,7 +101,7 @@ class Leases(generics.ListAPIView[Lease]):
                 ttl_seconds=asked["ttl_seconds"],
                 run_id=asked["run_id"],
                 rules=policy.lease,
-                caller=_caller(request),
+                caller=caller_of(request),
                 correlation_id=current_correlation_id(),
                 policy_version=policy.digest,
                 now=now,
@@ -115,21 +112,22 @@ class Leases(generics.ListAPIView[Lease]):
         return Response(values, status=201 if grant.is_new else 200)
 
 
-class LeaseDetail(APIView):
+class LeaseDetail(StrictQuery):
     """One lease."""
 
     required_scope = "read"
+    query_serializer = AddressQuery
 
-    @extend_schema(parameters=_ADDRESS, responses={200: LeaseAnswerSerializer, **_PROBLEMS})
+    @extend_schema(parameters=[AddressQuery], responses={200: LeaseAnswerSerializer, **_PROBLEMS})
     def get(self, request: Request, lease_id: str) -> Response:
         """Return the lease, held or ended."""
-        repository = _repository(request, _read(AddressSerializer, request.query_params))
+        repository = _repository(request, self.query())
         lease = _lease(request, repository, lease_id)
         policy = _policy(repository, lease.branch)
         return Response(_answer_values(lease, policy=policy, now=timezone.now()))
 
 
-class LeaseHeartbeat(APIView):
+class LeaseHeartbeat(StrictQuery):
     """Signs of life of a holder."""
 
     required_scope = "leases"
@@ -140,7 +138,7 @@ class LeaseHeartbeat(APIView):
     )
     def post(self, request: Request, lease_id: str) -> Response:
         """Prove life and extend the lease to a full TTL, up to its total-life cap."""
-        asked = _read(HeartbeatSerializer, request.data)
+        asked = body_of(HeartbeatSerializer, request)
         repository, now = _repository(request, asked), timezone.now()
         policy = _policy(repository, _lease(request, repository, lease_id).branch)
         with lease_refusals_as_problems():
@@ -149,14 +147,14 @@ class LeaseHeartbeat(APIView):
                 lease_id,
                 token=asked["holder_token"],
                 rules=policy.lease,
-                caller=_caller(request),
+                caller=caller_of(request),
                 correlation_id=current_correlation_id(),
                 now=now,
             )
         return Response(_answer_values(lease, policy=policy, now=now))
 
 
-class LeaseRelease(APIView):
+class LeaseRelease(StrictQuery):
     """Leases given back."""
 
     required_scope = "leases"
@@ -166,21 +164,21 @@ class LeaseRelease(APIView):
     )
     def post(self, request: Request, lease_id: str) -> Response:
         """Give a lease back; the place is free at once. Repeating it changes nothing."""
-        asked = _read(ReleaseSerializer, request.data)
+        asked = body_of(ReleaseSerializer, request)
         repository = _repository(request, asked)
         with lease_refusals_as_problems():
             lease = release_lease(
                 repository,
                 lease_id,
                 token=asked["holder_token"],
-                caller=_caller(request),
+                caller=caller_of(request),
                 correlation_id=current_correlation_id(),
                 now=timezone.now(),
             )
         return Response(LeaseSerializer(lease).data)
 
 
-class LeaseBreak(APIView):
+class LeaseBreak(StrictQuery):
     """Leases ended against their holders' will."""
 
     required_scope = "admin"
@@ -188,21 +186,21 @@ class LeaseBreak(APIView):
     @extend_schema(request=BreakSerializer, responses={200: LeaseSerializer, **_PROBLEMS, **_ENDED})
     def post(self, request: Request, lease_id: str) -> Response:
         """Break a lease; its running runs are abandoned, its place stays locked for a moment."""
-        asked = _read(BreakSerializer, request.data)
+        asked = body_of(BreakSerializer, request)
         repository = _repository(request, asked)
         with lease_refusals_as_problems():
             lease = break_lease(
                 repository,
                 lease_id,
                 reason=asked["reason"],
-                caller=_caller(request),
+                caller=caller_of(request),
                 correlation_id=current_correlation_id(),
                 now=timezone.now(),
             )
         return Response(LeaseSerializer(lease).data)
 
 
-class LeaseCheck(APIView):
+class LeaseCheck(StrictQuery):
     """Answers for gates: pre-push hooks and CI."""
 
     required_scope = "leases"
@@ -217,7 +215,7 @@ class LeaseCheck(APIView):
 
         A refusal is an answer, so its status is 200 as well: look at `allowed`.
         """
-        asked = _read(CheckSerializer, request.data)
+        asked = body_of(CheckSerializer, request)
         repository, now = _repository(request, asked), timezone.now()
         with lease_refusals_as_problems():
             branch = branch_name(asked["branch"])
@@ -228,7 +226,7 @@ class LeaseCheck(APIView):
                 token=asked["holder_token"],
                 sha=_sha(asked["sha"]),
                 paths=asked["paths"],
-                caller=_caller(request),
+                caller=caller_of(request),
                 correlation_id=current_correlation_id(),
                 now=now,
             )
@@ -247,24 +245,8 @@ class LeaseCheck(APIView):
         return Response(CheckAnswerSerializer(answer).data)
 
 
-AnySerializer = TypeVar("AnySerializer", bound=serializers.Serializer[Any])
-
-
-def _read(kind: type[AnySerializer], data: Any) -> dict[str, Any]:
-    reader = kind(data=data)
-    reader.is_valid(raise_exception=True)
-    asked: dict[str, Any] = reader.validated_data
-    return asked
-
-
-def _caller(request: Any) -> Caller:
-    # The schema generator asks for querysets without a caller.
-    caller = getattr(request, "auth", None)
-    return caller if isinstance(caller, Caller) else NOBODY
-
-
 def _repository(request: Request, asked: dict[str, Any]) -> Repository:
-    caller, tenant = _caller(request), asked["tenant"]
+    caller, tenant = caller_of(request), asked["tenant"]
     if not tenant:
         if caller.tenants is None or len(caller.tenants) != 1:
             raise exceptions.ValidationError(
@@ -275,7 +257,7 @@ def _repository(request: Request, asked: dict[str, Any]) -> Repository:
 
 
 def _lease(request: Request, repository: Repository, lease_id: str) -> Lease:
-    lease = lease_named(_caller(request), repository, lease_id=lease_id)
+    lease = lease_named(caller_of(request), repository, lease_id=lease_id)
     if lease is None:
         raise exceptions.NotFound(f"There is no lease {lease_id} in {repository.slug}.")
     return lease

@@ -3,18 +3,17 @@
 Checking, simulating and publishing lie in the app above: they know the rules and plan checks.
 """
 
-from typing import Any
-
 from django.db.models import QuerySet
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from audit.domain.caller import NOBODY, Caller
+from audit.domain.caller import caller_of
+from governance.api.policy_filters import PolicyVersionFilter
 from governance.api.policy_serializers import (
+    EffectiveParameters,
     EffectiveSerializer,
     VersionDetailSerializer,
     VersionSerializer,
@@ -24,37 +23,40 @@ from governance.selectors.policies import explain
 from governance.selectors.policy_places import visible_versions
 from governance.selectors.visible import repository_named
 from governance.services.policy_reports import explanation_values
+from reconciler_site.base.queries import StrictQuery
 
 
-class EffectivePolicyView(APIView):
+class EffectivePolicyView(StrictQuery):
     """The policy in force over a branch, or over a repository, and which layer set each value."""
 
+    query_serializer = EffectiveParameters
+
     @extend_schema(
-        parameters=[OpenApiParameter("branch", description="Empty: the repository itself.")],
+        parameters=[EffectiveParameters],
         responses=EffectiveSerializer,
     )
     def get(self, request: Request, tenant: str, repo: str) -> Response:
         """Return it."""
-        repository = repository_named(_caller(request), tenant=tenant, repo=repo)
-        branch = request.query_params.get("branch", "")
+        repository = repository_named(caller_of(request), tenant=tenant, repo=repo)
+        branch = self.query()["branch"]
         explanation = explain(repository.pk, branch)
         values = explanation_values(explanation)
         answer = {"tenant": tenant, "repo": repo, "branch": branch, **values}
         return Response(EffectiveSerializer(answer).data)
 
 
-class PolicyVersionList(generics.ListAPIView[PolicyVersion]):
+class PolicyVersionList(StrictQuery, generics.ListAPIView[PolicyVersion]):
     """Published versions, newest first: the site's, and those of the caller's tenants."""
 
     serializer_class = VersionSerializer
-    filterset_fields = ("layer", "target", "branch_pattern")
+    filterset_class = PolicyVersionFilter
 
     def get_queryset(self) -> QuerySet[PolicyVersion]:
         """Return what the caller may see."""
-        return visible_versions(_caller(self.request))
+        return visible_versions(caller_of(self.request))
 
 
-class PolicyVersionDetail(generics.RetrieveAPIView[PolicyVersion]):
+class PolicyVersionDetail(StrictQuery, generics.RetrieveAPIView[PolicyVersion]):
     """One published version with its document."""
 
     serializer_class = VersionDetailSerializer
@@ -62,13 +64,7 @@ class PolicyVersionDetail(generics.RetrieveAPIView[PolicyVersion]):
 
     def get_queryset(self) -> QuerySet[PolicyVersion]:
         """Return what the caller may see."""
-        return visible_versions(_caller(self.request))
-
-
-def _caller(request: Any) -> Caller:
-    # The schema generator asks for querysets without a caller.
-    caller = getattr(request, "auth", None)
-    return caller if isinstance(caller, Caller) else NOBODY
+        return visible_versions(caller_of(self.request))
 
 
 policy_urlpatterns = [

@@ -10,6 +10,8 @@ from rest_framework import serializers
 
 from governance.domain.policy_schema import LAYERS
 from governance.models import PolicyVersion
+from reconciler_site.base.bodies import LARGEST_INTEGER, BodySerializer
+from reconciler_site.base.queries import QuerySerializer
 
 _VERSION_FIELDS = [
     "id",
@@ -41,7 +43,19 @@ class VersionDetailSerializer(serializers.ModelSerializer[PolicyVersion]):
         fields = [*_VERSION_FIELDS, "document"]
 
 
-class DraftSerializer(serializers.Serializer[Mapping[str, Any]]):
+class EffectiveParameters(QuerySerializer):
+    """Over what a policy is asked for."""
+
+    branch = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="Empty: the repository itself.",
+    )
+
+
+class DraftSerializer(BodySerializer):
     """A document for a layer, as text (problems then name lines) or as a value."""
 
     layer = serializers.ChoiceField(choices=LAYERS)
@@ -82,6 +96,7 @@ class PublishSerializer(DraftSerializer):
         default=None,
         allow_null=True,
         min_value=0,
+        max_value=LARGEST_INTEGER,
         help_text="Refuse unless this version is in force (0: none is).",
     )
 

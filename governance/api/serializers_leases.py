@@ -8,11 +8,13 @@ from governance.domain.lease_checks import Reason
 from governance.domain.lease_scopes import MAX_PATHS
 from governance.domain.leases import MIN_BREAK_REASON
 from governance.models import Lease, LeaseScope, LeaseState
+from reconciler_site.base.bodies import BodySerializer
+from reconciler_site.base.queries import QuerySerializer
 
 MAX_CHANGED_PATHS = 20_000
 
 
-class AddressSerializer(serializers.Serializer[Any]):
+class AddressSerializer(BodySerializer):
     """Which repository is meant."""
 
     tenant = serializers.CharField(
@@ -24,7 +26,11 @@ class AddressSerializer(serializers.Serializer[Any]):
     repo = serializers.CharField(help_text="The repository's slug.")
 
 
-class OwnerSerializer(serializers.Serializer[Any]):
+class AddressQuery(QuerySerializer, AddressSerializer):
+    """Which repository is meant, in an address."""
+
+
+class OwnerSerializer(BodySerializer):
     """Who holds a lease."""
 
     user_id = serializers.CharField(max_length=200)

@@ -10,16 +10,17 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
-from audit.domain.caller import Caller
-from governance.api.problem_answer import problem_answer
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import NotVisible, visible_branches
-from reconciliation.api.base import RowList, caller_of, user_id_of
+from reconciler_site.base.bodies import BodySerializer, MomentField, body_of
+from reconciler_site.base.problems import problem_answer
+from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import RowList, user_id_of
 from reconciliation.api.findings import FindingRow
 from reconciliation.api.matrix import CoherenceSerializer, matrix_values
-from reconciliation.api.rows import BodySerializer, RowSerializer
+from reconciliation.api.rows import RowSerializer
 from reconciliation.filters import AlertFilter
 from reconciliation.models import Alert
 from reconciliation.selectors.coherence import coherence_matrix
@@ -105,7 +106,7 @@ class AcknowledgeBody(BodySerializer):
 class SnoozeBody(BodySerializer):
     """Until when, and why."""
 
-    until = serializers.DateTimeField(help_text="At most 30 days away.")
+    until = MomentField(help_text="At most 30 days away.")
     reason = serializers.CharField(max_length=1000, help_text="At least 10 characters.")
 
 
@@ -126,7 +127,7 @@ class AlertList(RowList):
         return visible_alerts(caller)
 
 
-class AlertDetail(APIView):
+class AlertDetail(StrictQuery):
     """One alert in full."""
 
     @extend_schema(responses=AlertInFull)
@@ -134,7 +135,7 @@ class AlertDetail(APIView):
         return Response(_in_full(alert_id, caller_of(request)))
 
 
-class AcknowledgeAlert(APIView):
+class AcknowledgeAlert(StrictQuery):
     """Acknowledges an alert in the state that the caller looked at, for a limited time.
 
     When the branch moves, the acknowledgement is void and the alert speaks again.
@@ -145,7 +146,7 @@ class AcknowledgeAlert(APIView):
     @extend_schema(request=AcknowledgeBody, responses=AlertRow)
     def post(self, request: Request, alert_id: int) -> Response:
         caller = caller_of(request)
-        asked = _validated(AcknowledgeBody, request)
+        asked = body_of(AcknowledgeBody, request)
         lasts = asked.get("lasts_seconds")
         return _answer(
             alert_id,
@@ -165,7 +166,7 @@ class AcknowledgeAlert(APIView):
         )
 
 
-class SnoozeAlert(APIView):
+class SnoozeAlert(StrictQuery):
     """Silences an alert until a moment; it speaks again then by itself."""
 
     required_scope = "alerts"
@@ -173,7 +174,7 @@ class SnoozeAlert(APIView):
     @extend_schema(request=SnoozeBody, responses=AlertRow)
     def post(self, request: Request, alert_id: int) -> Response:
         caller = caller_of(request)
-        asked = _validated(SnoozeBody, request)
+        asked = body_of(SnoozeBody, request)
         return _answer(
             alert_id,
             caller,
@@ -188,7 +189,7 @@ class SnoozeAlert(APIView):
         )
 
 
-class UnacknowledgeAlert(APIView):
+class UnacknowledgeAlert(StrictQuery):
     """Takes an acknowledgement or a snooze back."""
 
     required_scope = "alerts"
@@ -196,7 +197,7 @@ class UnacknowledgeAlert(APIView):
     @extend_schema(request=UnacknowledgeBody, responses=AlertRow)
     def post(self, request: Request, alert_id: int) -> Response:
         caller = caller_of(request)
-        asked = _validated(UnacknowledgeBody, request)
+        asked = body_of(UnacknowledgeBody, request)
         return _answer(
             alert_id,
             caller,
@@ -208,13 +209,6 @@ class UnacknowledgeAlert(APIView):
                 now=timezone.now(),
             ),
         )
-
-
-def _validated(kind: type[BodySerializer], request: Request) -> Mapping[str, Any]:
-    body = kind(data=request.data)
-    body.is_valid(raise_exception=True)
-    asked: Mapping[str, Any] = body.validated_data
-    return asked
 
 
 def _answer(

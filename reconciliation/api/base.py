@@ -8,15 +8,14 @@ from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.domain.caller import NOBODY, Caller
-from reconciliation.api.pagination import KeysetPages
+from audit.domain.caller import Caller, caller_of
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.rows import RowSerializer, shown_rows
 
 
-class RowList(generics.ListAPIView[Any]):
+class RowList(StrictQuery, generics.ListAPIView[Any]):
     """A list of plain rows, filtered, in keyset pages; a constant number of queries."""
 
-    pagination_class = KeysetPages
     keyset: tuple[str, ...] = ("-id",)
     serializer_class: type[RowSerializer]
 
@@ -40,12 +39,6 @@ class RowList(generics.ListAPIView[Any]):
         rows: list[dict[str, Any]] = list(page or [])
         self.enrich(rows, caller_of(request))
         return self.get_paginated_response(shown_rows(self.serializer_class, rows))
-
-
-def caller_of(request: Any) -> Caller:
-    """Return who calls; nobody for the schema generator, which asks for querysets too."""
-    caller = getattr(request, "auth", None)
-    return caller if isinstance(caller, Caller) else NOBODY
 
 
 def user_id_of(request: Any) -> int | None:

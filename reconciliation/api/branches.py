@@ -14,11 +14,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
-from audit.domain.caller import Caller
-from governance.api.problem_answer import problem_answer
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import (
     Branch,
     branch_named,
@@ -27,17 +25,18 @@ from governance.selectors.visible import (
     runs_of,
     visible_branches,
 )
+from reconciler_site.base.bodies import BodySerializer, body_of
+from reconciler_site.base.problems import problem_answer
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.alerts import AlertRow
-from reconciliation.api.base import caller_of
 from reconciliation.api.findings import FindingRow
 from reconciliation.api.matrix import CoherenceSerializer, matrix_values
-from reconciliation.api.pagination import KeysetPages
 from reconciliation.api.retirement import (
     PushSerializer,
     RetirementSerializer,
     retirement_values,
 )
-from reconciliation.api.rows import BodySerializer, RowSerializer, shown_rows, shown_time
+from reconciliation.api.rows import RowSerializer, shown_rows, shown_time
 from reconciliation.api.runs import RunRow
 from reconciliation.filters import BranchFilter
 from reconciliation.models import Finding, TaskState
@@ -137,12 +136,11 @@ class AcceptHeadBody(BodySerializer):
     reason = serializers.CharField(max_length=1000, help_text="At least 10 characters.")
 
 
-class BranchList(generics.ListAPIView[Branch]):
+class BranchList(StrictQuery, generics.ListAPIView[Branch]):
     """Branches of all the caller's repositories, in the order in which they were first seen."""
 
     serializer_class = BranchSerializer
     filterset_class = BranchFilter
-    pagination_class = KeysetPages
     keyset: tuple[str, ...] = ("id",)
 
     def get_queryset(self) -> QuerySet[Branch]:
@@ -178,7 +176,7 @@ class BranchesOfRepository(BranchList):
         return super().get_queryset().filter(repository_id=repository.pk)
 
 
-class BranchDetail(APIView):
+class BranchDetail(StrictQuery):
     """One branch with its coherence matrix."""
 
     @extend_schema(responses=BranchInFull)
@@ -188,7 +186,7 @@ class BranchDetail(APIView):
         return Response(_in_full(row, caller, now=timezone.now()))
 
 
-class AcceptHead(APIView):
+class AcceptHead(StrictQuery):
     """Makes the observed head the governed one because a person says so; findings close by it."""
 
     required_scope = "admin"
@@ -196,9 +194,7 @@ class AcceptHead(APIView):
     @extend_schema(request=AcceptHeadBody, responses=BranchInFull)
     def post(self, request: Request, tenant: str, repo: str) -> Response:
         caller, now = caller_of(request), timezone.now()
-        body = AcceptHeadBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = body_of(AcceptHeadBody, request)
         row = branch_named(caller, tenant=tenant, repo=repo, branch=asked["branch"])
         try:
             accept_head(

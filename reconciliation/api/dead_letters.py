@@ -9,12 +9,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
+from audit.domain.caller import caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import caller_of
-from reconciliation.api.rows import BodySerializer, shown_time
+from reconciler_site.base.bodies import BodySerializer, body_of
+from reconciler_site.base.queries import QuerySerializer, StrictQuery
+from reconciliation.api.rows import shown_time
 from reconciliation.models import TaskKind
 from reconciliation.selectors.dead_letters import (
     DeadLetterCause,
@@ -57,7 +58,7 @@ class DeadLetterFilterBody(BodySerializer):
     host = serializers.CharField(required=False, max_length=_LONGEST)
 
 
-class DeadLetterParameters(DeadLetterFilterBody):
+class DeadLetterParameters(QuerySerializer, DeadLetterFilterBody):
     """Which dead letters to group; none given: all of the caller's."""
 
 
@@ -146,16 +147,16 @@ class DealtAnswer(serializers.Serializer[Any]):
     correlation_id = serializers.CharField(help_text="Of the act, in the trail.")
 
 
-class DeadLetters(APIView):
+class DeadLetters(StrictQuery):
     """The caller's dead letters by cause: what they died of, and what would probably mend it."""
+
+    query_serializer = DeadLetterParameters
 
     @extend_schema(
         operation_id="dead_letters", parameters=[DeadLetterParameters], responses=DeadLetterGroups
     )
     def get(self, request: Request) -> Response:
-        asked = DeadLetterParameters(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        causes = dead_letter_causes(caller_of(request), DeadLetterChoice(**asked.validated_data))
+        causes = dead_letter_causes(caller_of(request), DeadLetterChoice(**self.query()))
         return Response(
             {
                 "as_of": shown_time(timezone.now()),
@@ -165,7 +166,7 @@ class DeadLetters(APIView):
         )
 
 
-class RequeueDeadLetters(APIView):
+class RequeueDeadLetters(StrictQuery):
     """Gives dead letters a new series of attempts; run id, place and history stay."""
 
     required_scope = "tasks"
@@ -175,7 +176,7 @@ class RequeueDeadLetters(APIView):
         return _deal(request, requeue_dead_letters)
 
 
-class DiscardDeadLetters(APIView):
+class DiscardDeadLetters(StrictQuery):
     """Puts dead letters away for good; they stay readable."""
 
     required_scope = "tasks"
@@ -194,9 +195,7 @@ def _group(cause: DeadLetterCause) -> dict[str, Any]:
 
 
 def _deal(request: Request, act: Callable[..., Dealt]) -> Response:
-    body = DealBody(data=request.data)
-    body.is_valid(raise_exception=True)
-    asked, caller = body.validated_data, caller_of(request)
+    asked, caller = body_of(DealBody, request), caller_of(request)
     choice = _choice(asked)
     missing: list[int] = []
     if choice.task_ids:

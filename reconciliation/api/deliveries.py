@@ -11,11 +11,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from audit.domain.caller import Caller
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import RowList, caller_of
+from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import RowList
 from reconciliation.api.rows import RowSerializer, shown_rows
 from reconciliation.api.tasks import TaskRow
 from reconciliation.filters import DeliveryFilter
@@ -77,7 +77,7 @@ class DeliveryList(RowList):
         return visible_deliveries(caller)
 
 
-class DeliveryDetail(APIView):
+class DeliveryDetail(StrictQuery):
     """One delivery in full."""
 
     @extend_schema(responses=DeliveryInFull)

@@ -9,12 +9,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
+from audit.domain.caller import caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import caller_of
-from reconciliation.api.rows import BodySerializer
+from reconciler_site.base.bodies import BodySerializer, MomentField, body_of
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.models import DeliveryOutcome
 from reconciliation.selectors.deliveries import DeliveryChoice
 from reconciliation.selectors.visible import visible_deliveries
@@ -63,8 +63,8 @@ class DeliveryChoiceBody(BodySerializer):
     applied = serializers.BooleanField(
         required=False, allow_null=True, default=None, help_text="False: not worked in yet."
     )
-    since = serializers.DateTimeField(required=False, help_text="Received at or after.")
-    until = serializers.DateTimeField(required=False, help_text="Received before.")
+    since = MomentField(required=False, help_text="Received at or after.")
+    until = MomentField(required=False, help_text="Received before.")
 
 
 class ReplayManyBody(ReplayOneBody):
@@ -106,7 +106,7 @@ class ReplayAnswer(serializers.Serializer[Any]):
     left = serializers.IntegerField(help_text="Chosen, but beyond the cap: ask again.")
 
 
-class ReplayDelivery(APIView):
+class ReplayDelivery(StrictQuery):
     """Reads a delivery again as it was received and plans what it asks for now."""
 
     required_scope = "tasks"
@@ -114,31 +114,24 @@ class ReplayDelivery(APIView):
     @extend_schema(operation_id="replay_delivery", request=ReplayOneBody, responses=ReplayAnswer)
     def post(self, request: Request, delivery_id: int) -> Response:
         caller = caller_of(request)
-        asked = _validated(ReplayOneBody, request)
+        asked = body_of(ReplayOneBody, request)
         if not visible_deliveries(caller).filter(pk=delivery_id).exists():
             raise NotVisible(f"There is no delivery {delivery_id}, or it is not yours to see.")
         return _answer(request, DeliveryChoice(delivery_ids=(delivery_id,)), asked, cap=1)
 
 
-class ReplayDeliveries(APIView):
+class ReplayDeliveries(StrictQuery):
     """Replays the deliveries that a filter means, oldest first, up to a cap."""
 
     required_scope = "tasks"
 
     @extend_schema(operation_id="replay_deliveries", request=ReplayManyBody, responses=ReplayAnswer)
     def post(self, request: Request) -> Response:
-        asked = _validated(ReplayManyBody, request)
+        asked = body_of(ReplayManyBody, request)
         chosen = dict(asked["filter"])
         ids = tuple(chosen.pop("delivery_ids", ()))
         choice = DeliveryChoice(delivery_ids=ids, **chosen)
         return _answer(request, choice, asked, cap=asked["cap"])
-
-
-def _validated(kind: type[BodySerializer], request: Request) -> Mapping[str, Any]:
-    body = kind(data=request.data)
-    body.is_valid(raise_exception=True)
-    asked: Mapping[str, Any] = body.validated_data
-    return asked
 
 
 def _answer(

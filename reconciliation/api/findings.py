@@ -8,11 +8,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from audit.domain.caller import Caller
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import RowList, caller_of
+from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import RowList
 from reconciliation.api.rows import RowSerializer, shown_time
 from reconciliation.filters import FindingFilter
 from reconciliation.models import Evaluation
@@ -98,7 +98,7 @@ class FindingList(RowList):
         return visible_findings(caller)
 
 
-class FindingDetail(APIView):
+class FindingDetail(StrictQuery):
     """One finding in full."""
 
     @extend_schema(responses=FindingInFull)

@@ -9,9 +9,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
+from audit.domain.caller import caller_of
 from audit.domain.entries import Actor
 from governance.api.policies import PolicyVersionList
 from governance.api.policy_serializers import (
@@ -19,7 +19,6 @@ from governance.api.policy_serializers import (
     PlanSerializer,
     PublishSerializer,
 )
-from governance.api.problem_answer import problem_answer
 from governance.domain.policy_text import PolicyText, check_policy, read_policy
 from governance.selectors.policy_places import NoSuchPlace, PolicyPlace, policy_place
 from governance.services.policy_approval import NotAnApprover, approver_by_token
@@ -30,7 +29,9 @@ from governance.services.policy_publishing import (
     PolicyChangedMeanwhile,
 )
 from governance.services.policy_reports import plan_values, problem_values, published_values
-from reconciliation.api.base import caller_of
+from reconciler_site.base.bodies import body_of
+from reconciler_site.base.problems import problem_answer
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.policy_serializers import (
     RolloutSerializer,
     SimulateSerializer,
@@ -62,9 +63,7 @@ class PolicyVersions(PolicyVersionList):
     )
     def post(self, request: Request) -> Response:
         """Publish the next version of a layer; 200 when the same document is in force already."""
-        draft = PublishSerializer(data=request.data)
-        draft.is_valid(raise_exception=True)
-        asked = draft.validated_data
+        asked = body_of(PublishSerializer, request)
         place = _place(request, asked)
         now = timezone.now()
         try:
@@ -92,7 +91,7 @@ class PolicyVersions(PolicyVersionList):
         return Response(answer.data, status=201 if published.is_new else 200)
 
 
-class PolicyCheck(APIView):
+class PolicyCheck(StrictQuery):
     """Says what publishing a document would do, and publishes nothing."""
 
     required_scope = "read"
@@ -100,9 +99,7 @@ class PolicyCheck(APIView):
     @extend_schema(request=DraftSerializer, responses=PlanSerializer)
     def post(self, request: Request) -> Response:
         """Return the plan, or what is wrong with the document."""
-        draft = DraftSerializer(data=request.data)
-        draft.is_valid(raise_exception=True)
-        asked = draft.validated_data
+        asked = body_of(DraftSerializer, request)
         try:
             plan = plan_version(_text(asked), place=_place(request, asked))
         except PolicyRefused as refused:
@@ -110,7 +107,7 @@ class PolicyCheck(APIView):
         return Response(PlanSerializer(plan_values(plan)).data)
 
 
-class PolicySimulate(APIView):
+class PolicySimulate(StrictQuery):
     """Says what a draft would have decided otherwise in the last days, and publishes nothing."""
 
     required_scope = "read"
@@ -118,9 +115,7 @@ class PolicySimulate(APIView):
     @extend_schema(request=SimulateSerializer, responses=SimulationSerializer)
     def post(self, request: Request) -> Response:
         """Return findings and alerts gained and lost, or what is wrong with the document."""
-        draft = SimulateSerializer(data=request.data)
-        draft.is_valid(raise_exception=True)
-        asked = draft.validated_data
+        asked = body_of(SimulateSerializer, request)
         now = timezone.now()
         try:
             found = simulate(

@@ -7,9 +7,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from reconciliation.api.base import caller_of
+from audit.domain.caller import caller_of
+from reconciler_site.base.queries import QuerySerializer, StrictQuery
 from reconciliation.api.rows import shown_time
 from reconciliation.domain.measures import RECONCILIATIONS
 from reconciliation.domain.ratios import Ratio, compare
@@ -19,7 +19,7 @@ from reconciliation.services.measuring import measured
 _DEFAULT_LINES, _MOST_LINES = 50, 200
 
 
-class RatioParameters(serializers.Serializer[Any]):
+class RatioParameters(QuerySerializer):
     """What to compare."""
 
     by = serializers.ChoiceField(choices=["tenant", "repository"], required=False, default="tenant")
@@ -68,18 +68,18 @@ class RatiosSerializer(serializers.Serializer[Any]):
     lines = RatioSerializer(many=True)
 
 
-class AlertRatios(APIView):
+class AlertRatios(StrictQuery):
     """Alerts per 100 completed tasks by tenant or repository, what stands out first.
 
     A ratio far above the median points to configuration rather than to trouble: the hints name
     the usual causes.
     """
 
+    query_serializer = RatioParameters
+
     @extend_schema(parameters=[RatioParameters], responses=RatiosSerializer)
     def get(self, request: Request) -> Response:
-        parameters = RatioParameters(data=request.query_params)
-        parameters.is_valid(raise_exception=True)
-        asked, now = parameters.validated_data, timezone.now()
+        asked, now = self.query(), timezone.now()
         places = places_of(caller_of(request), measured([RECONCILIATIONS], now=now), now=now)
         if "tenant" in asked:
             places = [place for place in places if place.tenant == asked["tenant"]]

@@ -10,14 +10,15 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id, is_well_formed
-from audit.domain.caller import Caller
-from governance.api.problem_answer import problem_answer
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.branch_facts import repositories_by_id
 from governance.selectors.visible import repository_named, visible_repositories
-from reconciliation.api.base import RowList, caller_of
+from reconciler_site.base.bodies import EmptyBody, body_of
+from reconciler_site.base.problems import problem_answer
+from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import RowList
 from reconciliation.api.rows import RowSerializer
 from reconciliation.api.webhook_health import WebhooksOfRepository, webhooks_values
 from reconciliation.filters import RepositoryFilter
@@ -119,7 +120,7 @@ class RepositoryInFull(RepositoryRow):
     webhooks = WebhooksOfRepository()
 
 
-class RepositoryDetail(APIView):
+class RepositoryDetail(StrictQuery):
     """One repository."""
 
     @extend_schema(responses=RepositoryInFull)
@@ -136,7 +137,7 @@ class RepositoryDetail(APIView):
         return Response(RepositoryInFull({**rows[0], "webhooks": webhooks_values(health)}).data)
 
 
-class ReconcileRepository(APIView):
+class ReconcileRepository(StrictQuery):
     """Asks for all heads of a repository to be read now, and for checks of what moved.
 
     With the same Idempotency-Key it is the same task; one that ended is worked once more.
@@ -156,6 +157,7 @@ class ReconcileRepository(APIView):
         responses={202: OpenApiResponse(Accepted, description="Planned; see Location.")},
     )
     def post(self, request: Request, tenant: str, repo: str) -> Response:
+        body_of(EmptyBody, request)
         caller = caller_of(request)
         repository = repository_named(caller, tenant=tenant, repo=repo)
         if not repository.is_active:

@@ -37,25 +37,6 @@ class RowSerializer(serializers.Serializer[Mapping[str, Any]]):
         return shown
 
 
-class BodySerializer(serializers.Serializer[Mapping[str, Any]]):
-    """Reads a request body and refuses names it does not know: a typo must not pass unnoticed."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values.
-
-        Raises:
-            ValidationError: a field is missing, wrong or unknown.
-        """
-        if isinstance(data, Mapping) and (
-            unknown := sorted(set(map(str, data)) - set(self.fields))
-        ):
-            raise serializers.ValidationError(
-                {name: [f"There is no field {name[:100]!r} here."] for name in unknown[:20]},
-                code="unknown",
-            )
-        return super().to_internal_value(data)
-
-
 def shown_rows(
     kind: type[RowSerializer], rows: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:

@@ -14,11 +14,9 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
-from audit.domain.caller import Caller
-from governance.api.problem_answer import problem_answer
+from audit.domain.caller import Caller, caller_of
 from governance.domain.runs import InvalidRun, RunEnd, RunStart, run_end, run_start
 from governance.selectors.visible import (
     NotVisible,
@@ -33,8 +31,11 @@ from governance.services.runs import (
     create_run,
     heartbeat_run,
 )
-from reconciliation.api.base import RowList, caller_of
-from reconciliation.api.rows import BodySerializer, RowSerializer
+from reconciler_site.base.bodies import BodySerializer, body_of
+from reconciler_site.base.problems import problem_answer
+from reconciler_site.base.queries import QuerySerializer, StrictQuery
+from reconciliation.api.base import RowList
+from reconciliation.api.rows import RowSerializer
 from reconciliation.filters import RunFilter
 from reconciliation.services.run_records import finish_run_record
 
@@ -79,6 +80,10 @@ class RunPlace(BodySerializer):
         required=False, max_length=100, help_text="May be left out with a token of one tenant."
     )
     repo = serializers.CharField(max_length=100)
+
+
+class RunQuery(QuerySerializer, RunPlace):
+    """Where a run belongs, in an address."""
 
 
 class StartBody(RunPlace):
@@ -139,7 +144,7 @@ class RunList(RowList):
     )
     def post(self, request: Request) -> Response:
         """Start a run; the same start again gives the same run."""
-        caller, asked = caller_of(request), _validated(StartBody, request)
+        caller, asked = caller_of(request), body_of(StartBody, request)
         repository = _repository(caller, asked)
         try:
             outcome = create_run(
@@ -160,25 +165,25 @@ class RunList(RowList):
         )
 
 
-class RunDetail(APIView):
+class RunDetail(StrictQuery):
     """One run record."""
 
-    @extend_schema(parameters=[RunPlace], responses=RunRow)
+    query_serializer = RunQuery
+
+    @extend_schema(parameters=[RunQuery], responses=RunRow)
     def get(self, request: Request, run_id: str) -> Response:
-        place = RunPlace(data=request.query_params.dict())
-        place.is_valid(raise_exception=True)
         caller = caller_of(request)
-        return Response(_shown(caller, _repository(caller, place.validated_data), run_id))
+        return Response(_shown(caller, _repository(caller, self.query()), run_id))
 
 
-class HeartbeatRun(APIView):
+class HeartbeatRun(StrictQuery):
     """Says that a run is still at work: proof of life for its lease."""
 
     required_scope = "runs"
 
     @extend_schema(request=RunPlace, responses=RunRow)
     def post(self, request: Request, run_id: str) -> Response:
-        caller, asked = caller_of(request), _validated(RunPlace, request)
+        caller, asked = caller_of(request), body_of(RunPlace, request)
         repository = _repository(caller, asked)
         try:
             heartbeat_run(repository, run_id, now=timezone.now())
@@ -189,7 +194,7 @@ class HeartbeatRun(APIView):
         return Response(_shown(caller, repository, run_id))
 
 
-class FinishRun(APIView):
+class FinishRun(StrictQuery):
     """Ends a run; the heads of its repository are re-read and its branch is checked.
 
     The same end again changes nothing and gives the same answer.
@@ -199,7 +204,7 @@ class FinishRun(APIView):
 
     @extend_schema(request=FinishBody, responses=FinishedRun)
     def post(self, request: Request, run_id: str) -> Response:
-        caller, asked = caller_of(request), _validated(FinishBody, request)
+        caller, asked = caller_of(request), body_of(FinishBody, request)
         repository = _repository(caller, asked)
         try:
             finished = finish_run_record(
@@ -217,13 +222,6 @@ class FinishRun(APIView):
         except RunEnded as error:
             return problem_answer(409, "run_ended", str(error))
         return Response({"run": _shown(caller, repository, run_id), "task": finished.task_id})
-
-
-def _validated(kind: type[BodySerializer], request: Request) -> Mapping[str, Any]:
-    body = kind(data=request.data)
-    body.is_valid(raise_exception=True)
-    asked: Mapping[str, Any] = body.validated_data
-    return asked
 
 
 def _repository(caller: Caller, asked: Mapping[str, Any]) -> Repository:

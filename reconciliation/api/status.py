@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from reconciliation.api.base import caller_of
+from audit.domain.caller import caller_of
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.rows import shown_time
 from reconciliation.selectors.status import Part, Status, status_of
 
@@ -243,7 +243,7 @@ class StatusSerializer(serializers.Serializer[Any]):
     parts = PartsSerializer()
 
 
-class StatusView(APIView):
+class StatusView(StrictQuery):
     """The state of the reconciler and of what the caller may see of the world.
 
     Answers 200 with a valid payload also when parts cannot be read: those are `unknown`, with the

@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from reconciliation.api.base import caller_of
+from audit.domain.caller import caller_of
+from reconciler_site.base.queries import QuerySerializer, StrictQuery
 from reconciliation.api.rows import shown_time
 from reconciliation.domain.host_budget import HostAllowance
 from reconciliation.domain.sweep_forecast import GroupForecast
@@ -20,7 +20,7 @@ from reconciliation.services.planner_terms import planner_terms
 _NEVER = "null: never, some repository gets no turn at all."
 
 
-class PlannerParameters(serializers.Serializer[Any]):
+class PlannerParameters(QuerySerializer):
     """Which repositories to list."""
 
     tenant = serializers.CharField(required=False, default="")
@@ -93,18 +93,18 @@ class PlannerSerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True, help_text="Pass it as `after`; null: the end.")
 
 
-class SweepPlanner(APIView):
+class SweepPlanner(StrictQuery):
     """How often each repository is checked at the current budget, and when the lap ends."""
+
+    query_serializer = PlannerParameters
 
     @extend_schema(parameters=[PlannerParameters], responses=PlannerSerializer)
     def get(self, request: Request) -> Response:
-        parameters = PlannerParameters(data=request.query_params)
-        parameters.is_valid(raise_exception=True)
         seen = planner(
             caller_of(request),
             terms=planner_terms(),
             now=timezone.now(),
-            **parameters.validated_data,
+            **self.query(),
         )
         return Response(
             {

@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.correlation import current_correlation_id
-from reconciliation.api.base import caller_of
-from reconciliation.api.rows import BodySerializer, shown_rows
+from audit.domain.caller import caller_of
+from reconciler_site.base.bodies import BodySerializer, body_of
+from reconciliation.api.rows import shown_rows
 from reconciliation.api.sweeps import SweepList, SweepRow
 from reconciliation.selectors.visible import visible_sweeps
 from reconciliation.services.installation import configured_budget
@@ -53,9 +54,7 @@ class Sweeps(SweepList):
     )
     def post(self, request: Request) -> Response:
         """Plan a sweep now, bounded as every sweep; 202 with it, or 200 when nothing was due."""
-        body = StartSweepBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked, caller = body.validated_data, caller_of(request)
+        asked, caller = body_of(StartSweepBody, request), caller_of(request)
         try:
             planned = start_sweep(
                 asked["scope"],

@@ -13,11 +13,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from audit.domain.caller import Caller
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import RowList, caller_of
+from reconciler_site.base.bodies import LARGEST_INTEGER
+from reconciler_site.base.queries import QuerySerializer, StrictQuery
+from reconciliation.api.base import RowList
 from reconciliation.api.rows import RowSerializer
 from reconciliation.filters import SweepFilter
 from reconciliation.models import Origin
@@ -100,10 +101,12 @@ class SweepInFull(SweepRow):
     )
 
 
-class WorklistParameters(serializers.Serializer[Any]):
+class WorklistParameters(QuerySerializer):
     """Which stretch of the worklist to show."""
 
-    from_ordinal = serializers.IntegerField(required=False, default=0, min_value=0)
+    from_ordinal = serializers.IntegerField(
+        required=False, default=0, min_value=0, max_value=LARGEST_INTEGER
+    )
     items = serializers.IntegerField(
         required=False, default=_DEFAULT_ITEMS, min_value=1, max_value=_MOST_ITEMS
     )
@@ -126,14 +129,14 @@ class SweepList(RowList):
             _complete(row, progress[row["id"]], caller)
 
 
-class SweepDetail(APIView):
+class SweepDetail(StrictQuery):
     """One sweep with its worklist."""
+
+    query_serializer = WorklistParameters
 
     @extend_schema(parameters=[WorklistParameters], responses=SweepInFull)
     def get(self, request: Request, sweep_id: int) -> Response:
-        parameters = WorklistParameters(data=request.query_params)
-        parameters.is_valid(raise_exception=True)
-        asked, caller = parameters.validated_data, caller_of(request)
+        asked, caller = self.query(), caller_of(request)
         row = (
             visible_sweeps(caller)
             .filter(pk=sweep_id)

@@ -7,11 +7,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from audit.domain.caller import Caller
+from audit.domain.caller import Caller, caller_of
 from governance.selectors.visible import NotVisible
-from reconciliation.api.base import RowList, caller_of
+from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import RowList
 from reconciliation.api.findings import EvaluationSerializer, evaluation_values
 from reconciliation.api.rows import RowSerializer, shown_rows
 from reconciliation.filters import TaskFilter
@@ -110,7 +110,7 @@ class TaskList(RowList):
         return visible_tasks(caller)
 
 
-class TaskDetail(APIView):
+class TaskDetail(StrictQuery):
     """One task in full."""
 
     @extend_schema(responses=TaskInFull)

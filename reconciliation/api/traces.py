@@ -7,9 +7,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from reconciliation.api.base import caller_of
+from audit.domain.caller import caller_of
+from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.rows import shown_time
 from reconciliation.selectors.trace import Trace, TraceStep, trace_of
 
@@ -59,7 +59,7 @@ class TraceSerializer(serializers.Serializer[Any]):
     steps = TraceStepSerializer(many=True)
 
 
-class TraceDetail(APIView):
+class TraceDetail(StrictQuery):
     """All that happened under one correlation id."""
 
     @extend_schema(responses=TraceSerializer)

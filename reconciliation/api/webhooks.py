@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 
 from audit.correlation import current_correlation_id
 from governance.domain.encryption import WrongKey
+from reconciler_site.base.problems import problem_response
 from reconciliation.services.intake import BadBody, BadSignature, Received, receive
 from reconciliation.services.refusals import expect_sweep, refuse
 from reconciliation.services.sources import LiveSource, SourceNotFound, live_source
@@ -35,7 +36,6 @@ from reconciliation.webhooks.hosts import HostKind
 
 _MOST_READ_AWAY = 32 * MIB
 _PIECE = 64 * 1024
-PROBLEM_JSON = "application/problem+json"
 logger = logging.getLogger("reconciler.webhooks")
 
 
@@ -98,11 +98,13 @@ def receive_request(request: HttpRequest, token: str) -> HttpResponse:
     try:
         source = live_source(token, now=now)
     except SourceNotFound as error:
-        return _problem(404, "unknown_source", str(error))
+        return problem_response(404, "unknown_source", str(error))
     except WrongKey as error:
         # Not the host's fault: it is told to come back, and the log tells who has to act.
         logger.error("webhook.secret_unreadable error=%s", error)
-        answer = _problem(503, "secret_unreadable", "The source's secrets cannot be read just now.")
+        answer = problem_response(
+            503, "secret_unreadable", "The source's secrets cannot be read just now."
+        )
         answer["Retry-After"] = "60"
         return answer
     headers = _headers_of(request)
@@ -110,7 +112,7 @@ def receive_request(request: HttpRequest, token: str) -> HttpResponse:
         body = _body_within_cap(request, source.host)
     except NoBody as error:
         refuse(source, error.code, headers, correlation_id=correlation_id, now=now)
-        return _problem(error.status, error.code, str(error))
+        return problem_response(error.status, error.code, str(error))
     if body is None:
         return _too_large(request, source, headers, correlation_id, now=now)
     try:
@@ -123,12 +125,16 @@ def receive_request(request: HttpRequest, token: str) -> HttpResponse:
             now=now,
         )
     except BadSignature as error:
-        return _problem(401, error.reason, f"{error} {_advice(source, headers)}")
+        return problem_response(401, error.reason, f"{error} {_advice(source, headers)}")
     except BadBody as error:
         if answers_oversized_with_success(source.host):
             return _answer(Received("ignored", error.code, correlation_id, error.delivery, None))
-        return _problem(
-            400, error.code, str(error), errors=[{"pointer": error.where}], delivery=error.delivery
+        return problem_response(
+            400,
+            error.code,
+            str(error),
+            errors=[{"pointer": error.where}],
+            extra={"delivery": error.delivery},
         )
     return _answer(received)
 
@@ -224,7 +230,7 @@ def _too_large(
     if answers_oversized_with_success(source.host):
         return _answer(Received("ignored", "too_large", correlation_id, 0, None))
     cap = body_cap_bytes(source.host)
-    return _problem(
+    return problem_response(
         413, "too_large", f"The body is over {cap} bytes; the next sweep reads the heads instead."
     )
 
@@ -238,29 +244,3 @@ def _answer(received: Received) -> HttpResponse:
         "correlation_id": received.correlation_id,
     }
     return HttpResponse(json.dumps(members), content_type="application/json", status=202)
-
-
-def _problem(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
-    return JsonResponse(
-        {
-            "type": f"urn:reconciler:problem:{code}",
-            "title": _TITLES[status],
-            "status": status,
-            "code": code,
-            "detail": detail,
-            "correlation_id": current_correlation_id(),
-            **members,
-        },
-        status=status,
-        content_type=PROBLEM_JSON,
-    )
-
-
-_TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    411: "Length Required",
-    413: "Content Too Large",
-    503: "Service Unavailable",
-}

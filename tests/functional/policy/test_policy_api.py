@@ -46,6 +46,9 @@ def draft(text: str, layer: str = "tenant", target: str = "acme", **more: Any) -
 
 
 def post(client: APIClient, body: dict[str, Any], address: str = VERSIONS, **headers: str) -> Any:
+    if address == CHECK:
+        # What publishes nothing takes no reason for it.
+        body = {name: value for name, value in body.items() if name != "reason"}
     return client.post(address, body, format="json", headers=headers)
 
 

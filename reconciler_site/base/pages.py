@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+NEWEST_FIRST = ("-id",)
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 200
 
@@ -25,18 +26,21 @@ _FORWARD, _BACKWARD = "after", "before"
 class KeysetPages(BasePagination):
     """Pages in the order of the view's `keyset`: columns, `-` for descending, together unique.
 
-    Columns of a keyset are never null. Rows are mappings, or objects with those attributes.
+    Without one: newest first, by id. Columns of a keyset are never null. Rows are mappings, or
+    objects with those attributes.
     """
+
+    query_names = ("cursor", "page_size")
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return one page of rows.
 
         Raises:
-            ValidationError: a cursor that this list never gave.
+            ValidationError: a cursor that this list never gave, or a size that is no number.
         """
-        keyset: tuple[str, ...] = view.keyset
+        keyset: tuple[str, ...] = getattr(view, "keyset", NEWEST_FIRST)
         self._address = request.build_absolute_uri()
-        self._signer = signing.Signer(salt=f"{type(view).__name__} {' '.join(keyset)}")
+        self._signer = signing.Signer(salt=f"{request.path} {' '.join(keyset)}")
         size = _size(request)
         direction, position = self._read_cursor(request.query_params.get("cursor", ""), keyset)
         order = keyset if direction != _BACKWARD else tuple(map(_reversed, keyset))
@@ -106,8 +110,10 @@ class KeysetPages(BasePagination):
 
 def _size(request: Request) -> int:
     asked = request.query_params.get("page_size", "")
-    if not (asked.isascii() and asked.isdecimal()) or int(asked[:9]) < 1:
+    if not asked:
         return DEFAULT_SIZE
+    if not (asked.isascii() and asked.isdecimal()) or int(asked[:9]) < 1:
+        raise ValidationError({"page_size": f"Give a number from 1 to {LARGEST_SIZE}."})
     return min(int(asked[:9]), LARGEST_SIZE)
 
 
