@@ -20,11 +20,27 @@ _FIXES = {
         "Its worker died or hung each time. Look into the worker's log for memory, time-outs or a"
         " crash at these times; mend that, then requeue one of them and watch."
     ),
+    "database_lost": (
+        "The database went away each time while this task was worked on. Look into the database's"
+        " log at these times, and whether its memory or disk is full; then requeue."
+    ),
     "history_unknown": (
         "The mirror lacks history that the host has dropped. Accept the head if it is right, or"
         " connect the repository again."
     ),
     "lease_unknown": "The lease is gone; there is nothing left to renew. Discard.",
+    "never_due": (
+        "Each time it was looked at it had to wait: a head that never stops moving, or a run that"
+        " never ends. Look at the branch; then requeue, or discard."
+    ),
+    "not_begun": (
+        "Other tasks took all the time of its batches. Add workers, or raise"
+        " RECONCILER_BATCH_SECONDS; then requeue."
+    ),
+    "out_of_time": (
+        "Too large, or too slow, to be read and compared in the time that one batch has. Raise"
+        " RECONCILER_BATCH_SECONDS, restart the workers, then requeue."
+    ),
     "remote_auth_failed": (
         "The host refused the credential: it expired, was revoked, or lacks read access. Renew it"
         " for the repositories named." + _REQUEUED_BY_ITSELF
@@ -49,6 +65,10 @@ _FIXES = {
     "remote_unavailable": (
         "The host did not answer, or failed, for the whole time of the retries. Look whether it is"
         " up and reachable from the workers." + _REQUEUED_BY_ITSELF
+    ),
+    "stopped": (
+        "Its workers were stopped before they came to it, again and again. Let drains run longer,"
+        " then requeue."
     ),
     "repository_inactive": ("The repository is no longer governed. Connect it again, or discard."),
 }

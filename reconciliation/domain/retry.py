@@ -10,6 +10,9 @@ from enum import StrEnum
 BASE = timedelta(seconds=5)
 CAP = timedelta(minutes=15)
 MAX_ATTEMPTS = 7
+MAX_RETURNS = 200
+"""How often a task may go back to the queue without losing an attempt: enough for a day's wait for
+a host that asks for patience, and an end for what would never come to a decision."""
 POISON_AFTER_LOST_CLAIMS = 2
 
 
@@ -40,3 +43,8 @@ def backoff(key: str, attempt: int) -> timedelta:
 def is_exhausted(*, attempts: int, max_attempts: int) -> bool:
     """Return whether no attempt is left."""
     return attempts >= max_attempts
+
+
+def is_refundable(returns: int) -> bool:
+    """Return whether a task that went back uncounted so often may do so once more."""
+    return returns < MAX_RETURNS

@@ -47,6 +47,7 @@ class ReconciliationTask(models.Model):
     running -> completed | queued (retry later, deferred, given back, held by an open circuit, or
         announced again meanwhile)
     running -> dead (attempts used up, or an error that no retry can mend)
+    Whatever goes back to the queue counts an attempt, or a return: both have an end.
     dead -> queued (requeued by a person or because its cause is gone: a new series)
     dead -> discarded (by a person, with reason)
     completed -> queued (the same thing was announced again: a new series)
@@ -89,6 +90,10 @@ class ReconciliationTask(models.Model):
     series = models.PositiveIntegerField(default=1, help_text="Raised by every requeue.")
     requeues = models.PositiveSmallIntegerField(
         db_default=0, help_text="How often people requeued it since it last completed."
+    )
+    returns = models.PositiveSmallIntegerField(
+        db_default=0,
+        help_text="How often it went back to the queue uncounted in this series; bounded.",
     )
     run_after = models.DateTimeField()
     held_by = models.ForeignKey(
@@ -190,7 +195,7 @@ class AttemptOutcome(models.TextChoices):
     RETRY = "retry", "Will be retried"
     DEAD = "dead", "Dead letter"
     LOST = "lost", "Claim ran out: the worker died or hung"
-    GIVEN_BACK = "given_back", "Given back at shutdown"
+    GIVEN_BACK = "given_back", "Given back: stopped, or not yet begun"
     HELD = "held", "Given back: its host or credential is down"
 
 

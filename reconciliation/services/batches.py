@@ -32,12 +32,18 @@ from reconciliation.services.queue import ClaimedTask
 logger = logging.getLogger("reconciler.execute")
 
 Clock = Callable[[], datetime]
+Explain = Callable[[Trouble], Trouble]
 
 
 def work_batch(
-    tasks: Sequence[ClaimedTask], *, remote: Remote, worker: str, clock: Clock
+    tasks: Sequence[ClaimedTask],
+    *,
+    remote: Remote,
+    worker: str,
+    clock: Clock,
+    explain: Explain = lambda trouble: trouble,
 ) -> Applied:
-    """Observe, evaluate and apply a claimed batch.
+    """Observe, evaluate and apply a claimed batch; `explain` says what the end of its time means.
 
     When something unexpected happens the batch is tried again task by task, so that one bad task
     costs only itself; what fails alone is retried later with its error on the task.
@@ -51,11 +57,12 @@ def work_batch(
         # Observations sort first: what is decided behind them is decided on the heads they saw.
         checks = [task for task in tasks if task.task_kind != TaskKind.OBSERVE_REFS]
         return Applied.total(
-            work_batch(part, remote=remote, worker=worker, clock=clock) for part in (looks, checks)
+            work_batch(part, remote=remote, worker=worker, clock=clock, explain=explain)
+            for part in (looks, checks)
         )
     now = clock()
     try:
-        return _work(tasks, remote=remote, worker=worker, now=now, clock=clock)
+        return _work(tasks, remote=remote, worker=worker, now=now, clock=clock, explain=explain)
     except Exception as error:
         if isinstance(error, OperationalError | InterfaceError) and not connection.is_usable():
             raise
@@ -63,18 +70,26 @@ def work_batch(
             return _give_up_for_now(tasks[0], error, worker=worker, now=clock())
         logger.warning("batch.failed tasks=%d error=%s", len(tasks), type(error).__name__)
     return Applied.total(
-        work_batch([task], remote=remote, worker=worker, clock=clock) for task in tasks
+        work_batch([task], remote=remote, worker=worker, clock=clock, explain=explain)
+        for task in tasks
     )
 
 
 def _work(
-    tasks: Sequence[ClaimedTask], *, remote: Remote, worker: str, now: datetime, clock: Clock
+    tasks: Sequence[ClaimedTask],
+    *,
+    remote: Remote,
+    worker: str,
+    now: datetime,
+    clock: Clock,
+    explain: Explain,
 ) -> Applied:
     counting = CountingRemote(remote)
     try:
         seen, policies = observe(tasks, remote=counting, now=now)
     finally:
         record_calls(tasks, counting.calls, now=now)
+    seen.troubles = [explain(trouble) for trouble in seen.troubles]
     worked = [_decide(one, now=now) for one in seen.gathered]
     applied = apply(
         worked,

@@ -12,8 +12,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from audit.setwise import aware, database_time, rows_source
 from reconciliation.domain.circuits import NEEDING_THE_HOST
-from reconciliation.models import AttemptOutcome, CircuitHold
-from reconciliation.services.attempts import EndedAttempt, record_attempts
+from reconciliation.models import CircuitHold
 from reconciliation.services.queue import TABLE, ClaimedTask
 
 CLAIM_LOST = "claim_lost"
@@ -54,42 +53,6 @@ def claim(*, worker: str, now: datetime, limit: int, lasts: timedelta) -> list[C
     return []
 
 
-def give_back(tasks: Sequence[ClaimedTask], *, worker: str, now: datetime) -> int:
-    """Return claimed tasks to the queue with the attempt refunded; return how many were ours still.
-
-    For a worker that stops, or whose database went away: the tasks did nothing wrong.
-    """
-    if not tasks:
-        return 0
-    source, params = _claims_source(tasks)
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {TABLE} SET state = 'queued', attempts = attempts - 1, claimed_by = '',"
-                f" claim_expires_at = NULL FROM {source} AS v WHERE {_STILL_OURS}"
-                f" RETURNING {TABLE}.id",
-                params,
-            )
-            ours = {row[0] for row in cursor.fetchall()}
-        record_attempts(
-            [
-                EndedAttempt(
-                    task_id=task.id,
-                    series=task.series,
-                    number=task.attempts,
-                    claim_epoch=task.epoch,
-                    worker=worker,
-                    started_at=task.started_at,
-                    ended_at=now,
-                    outcome=AttemptOutcome.GIVEN_BACK,
-                )
-                for task in tasks
-                if task.id in ours
-            ]
-        )
-    return len(ours)
-
-
 def extend_claims(tasks: Sequence[ClaimedTask], *, until: datetime) -> int:
     """Let claims last until then; return how many were ours still."""
     if not tasks:
@@ -125,9 +88,16 @@ _STILL_OURS = f"{TABLE}.id = v.id AND {TABLE}.claim_epoch = v.epoch AND {TABLE}.
 _HOLD = CircuitHold._meta.db_table
 _NEEDING_THE_HOST = ", ".join(f"'{kind}'" for kind in NEEDING_THE_HOST)
 _ORDER = "priority, tenant, repo, branch, task_kind, id"
+# How many tasks may be in a batch with this one. Alone is what took its worker down; what could not
+# be finished in the time of its batch, or lost the database, shares with fewer each time.
+_ROOM = f"""CASE t.last_error_code WHEN '{CLAIM_LOST}' THEN 1
+        WHEN 'out_of_time' THEN {{shrunk}} WHEN 'not_begun' THEN {{shrunk}}
+        WHEN 'database_lost' THEN {{shrunk}} ELSE {2**31 - 1} END""".format(
+    shrunk="CASE t.attempts + t.returns WHEN 1 THEN 25 WHEN 2 THEN 6 ELSE 1 END"
+)
 _CANDIDATES = f"""
     SELECT t.id, t.priority, t.tenant, t.repo, t.branch, t.task_kind,
-        t.last_error_code = '{CLAIM_LOST}' AS suspect
+        {_ROOM} AS room
     FROM {TABLE} t
     WHERE t.state = 'queued' AND t.held_by_id IS NULL AND t.run_after <= %s
       AND NOT EXISTS (
@@ -166,20 +136,20 @@ _ALONG_THE_INDEX = "SELECT " + ", ".join(
         "jit",  # what is switched off costs so much on paper that the plan would be compiled
     )
 )
-# The batch ends before the first suspect, unless that comes first: then it is the whole batch.
+# The batch ends where the room of one of its tasks does; the first task is always in it.
 # Those that were picked are found by their ids: again the state is named in words that no index of
 # queued tasks fits, or all that wait would be compared with each (80 ms a batch beside 5,000).
 _CLAIM_TEMPLATE = f"""WITH candidates AS MATERIALIZED ({_CANDIDATES}{{lock}}),
-    placed AS (SELECT id, suspect, ROW_NUMBER() OVER (ORDER BY {_ORDER}) AS place FROM candidates)
+    placed AS (SELECT id, ROW_NUMBER() OVER w AS place, MIN(room) OVER w AS room
+        FROM candidates WINDOW w AS (ORDER BY {_ORDER}))
     UPDATE {TABLE} SET state = 'running', attempts = attempts + 1,
     claim_epoch = claim_epoch + 1, claimed_by = %s, claim_expires_at = %s, rerun = false,
     started_at = %s
     WHERE state || '' = 'queued' AND held_by_id IS NULL AND id IN (
-        SELECT id FROM placed WHERE place = 1 OR place < COALESCE(
-            (SELECT MIN(place) FROM placed WHERE suspect), {2**31 - 1}))
+        SELECT id FROM placed WHERE place <= room)
     RETURNING id, claim_epoch, repository_id, tenant, workspace, repo, branch, task_kind, subject,
     idempotency_key, run_id, lease_id, correlation_id, origin, sweep_id, priority, attempts,
-    max_attempts, series, announced_at, started_at"""
+    max_attempts, returns, series, announced_at, started_at"""
 _CLAIM = {
     "postgresql": _CLAIM_TEMPLATE.format(lock=" FOR UPDATE OF t SKIP LOCKED"),
     "sqlite": _CLAIM_TEMPLATE.format(lock=""),

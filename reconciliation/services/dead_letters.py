@@ -16,6 +16,7 @@ from audit.domain.entries import RECONCILER, Actor, Entry
 from audit.services import append
 from audit.setwise import database_time, in_set
 from reconciliation.domain.dead_letters import MAX_REQUEUES, RECOVERED_BY_READING
+from reconciliation.domain.retry import MAX_RETURNS
 from reconciliation.models import ReconciliationTask, RepositoryWatch
 from reconciliation.selectors.dead_letters import DeadLetterChoice, chosen_dead_letters
 from reconciliation.services.host_calls import recount_failures
@@ -90,8 +91,8 @@ def requeue_dead_letters(
         if dry_run or not able:
             return Dealt(() if not dry_run else tuple(able), refused, left, dry_run)
         moved = _move(
-            "state = 'queued', series = series + 1, attempts = 0, completed_at = NULL,"
-            f" requeues = requeues + 1, run_after = {_moment()}",
+            "state = 'queued', series = series + 1, attempts = 0, returns = 0,"
+            f" completed_at = NULL, requeues = requeues + 1, run_after = {_moment()}",
             able,
             extra_guard=f" AND requeues < {MAX_REQUEUES}",
             params=[database_time(connection, now)],
@@ -145,8 +146,9 @@ def requeue_recovered(
     among, params = in_set(connection, sorted(set(repository_ids)), "bigint")
     moved = _run(
         f"UPDATE {_TASK} SET state = 'queued', series = series + 1, attempts = 0,"
-        f" completed_at = NULL, run_after = {_moment()}"
-        f" WHERE state = 'dead' AND last_error_code LIKE '{RECOVERED_BY_READING}%%'{of_cause[0]}"
+        f" returns = returns + 1, completed_at = NULL, run_after = {_moment()}"
+        f" WHERE state = 'dead' AND returns < {MAX_RETURNS}"
+        f" AND last_error_code LIKE '{RECOVERED_BY_READING}%%'{of_cause[0]}"
         f" AND repository_id IN (SELECT repository_id FROM {_WATCH}"
         f" WHERE consecutive_failures > 0 AND repository_id {among}) RETURNING {_RETURNED}",
         [database_time(connection, now), *of_cause[1], *params],

@@ -13,11 +13,13 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from reconciliation.models import Heartbeat
 from reconciliation.services.apply import Applied
+from reconciliation.services.apply.giving_back import give_back
+from reconciliation.services.batch_time import BatchTime
 from reconciliation.services.batches import Clock, work_batch
 from reconciliation.services.circuit_keeping import keep_circuits
 from reconciliation.services.claim_keeping import ClaimKeeper
-from reconciliation.services.claiming import claim, give_back
-from reconciliation.services.observe import PatientRemote, Remote
+from reconciliation.services.claiming import claim
+from reconciliation.services.observe import Remote
 from reconciliation.services.queue import ClaimedTask
 from reconciliation.services.reap import reap_lost_claims
 
@@ -27,22 +29,27 @@ Stop = Callable[[], bool]
 
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _CLAIMS_PER_BATCH = 5
-_OVERTIME = timedelta(seconds=5)
 _RECONNECT_PAUSES_SECONDS = (0.2, 1.0, 3.0, 6.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one drain may do: batch size, claim time, total time (the last two in seconds)."""
+    """How much one drain may do: tasks a batch; seconds of a claim, of all, and of a batch."""
 
     batch: int
     claim_seconds: int
     total_seconds: int
+    batch_seconds: int = 30
 
     @property
     def claim(self) -> timedelta:
         """How long a claim lasts unless its worker extends it."""
         return timedelta(seconds=self.claim_seconds)
+
+    @property
+    def claim_at_most(self) -> timedelta:
+        """How long a batch may go on extending its claims before it is taken for hung."""
+        return max(self.claim * _CLAIMS_PER_BATCH, timedelta(seconds=2 * self.batch_seconds))
 
     @property
     def total(self) -> timedelta:
@@ -118,7 +125,7 @@ def drain(
     beaten_at = started
     keeper = ClaimKeeper(
         lasts=limits.claim,
-        at_most=limits.claim * _CLAIMS_PER_BATCH,
+        at_most=limits.claim_at_most,
         clock=clock,
         progress=progress,
     )
@@ -133,9 +140,10 @@ def drain(
             if not tasks:
                 break
             keeper.hold(tasks)
-            last = min(now + limits.claim / 2, started + limits.total + _OVERTIME)
-            patient = PatientRemote(remote, may_ask=_asking_until(last, clock, should_stop))
-            _work_or_give_back(tasks, done, remote=patient, worker=worker, clock=clock)
+            batch_time = BatchTime(
+                seconds=limits.batch_seconds, clock=clock, should_stop=should_stop
+            )
+            _work_or_give_back(tasks, done, batch_time, remote=remote, worker=worker, clock=clock)
             keeper.hold(())
             progress()
             if clock() - beaten_at >= _HEARTBEAT_EVERY:
@@ -145,17 +153,27 @@ def drain(
     return done
 
 
-def _asking_until(last: datetime, clock: Clock, should_stop: Stop) -> Callable[[], bool]:
-    return lambda: clock() < last and not should_stop()
-
-
 def _work_or_give_back(
-    tasks: Sequence[ClaimedTask], done: Drained, *, remote: Remote, worker: str, clock: Clock
+    tasks: Sequence[ClaimedTask],
+    done: Drained,
+    batch_time: BatchTime,
+    *,
+    remote: Remote,
+    worker: str,
+    clock: Clock,
 ) -> None:
     for task in tasks:
         done.kinds[task.task_kind] = done.kinds.get(task.task_kind, 0) + 1
     try:
-        done.add(work_batch(tasks, remote=remote, worker=worker, clock=clock))
+        done.add(
+            work_batch(
+                tasks,
+                remote=batch_time.limited(remote),
+                worker=worker,
+                clock=clock,
+                explain=batch_time.explained,
+            )
+        )
     except (OperationalError, InterfaceError) as error:
         logger.warning("batch.database_gone tasks=%d error=%s", len(tasks), error)
         if not _give_back_when_it_answers(tasks, done, worker=worker, clock=clock):

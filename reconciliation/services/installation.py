@@ -20,6 +20,7 @@ def configured_limits() -> Limits:
         batch=settings.CLAIM_BATCH,
         claim_seconds=settings.CLAIM_SECONDS,
         total_seconds=settings.DRAIN_SECONDS,
+        batch_seconds=settings.BATCH_SECONDS,
     )
 
 

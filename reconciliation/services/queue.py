@@ -58,6 +58,8 @@ REVIVE = f"""(idempotency_key) DO UPDATE SET
         + CASE WHEN {TABLE}.state IN ('running', 'queued') THEN 0 ELSE 1 END,
     attempts = CASE WHEN {TABLE}.state IN ('running', 'queued')
         THEN {TABLE}.attempts ELSE 0 END,
+    returns = CASE WHEN {TABLE}.state IN ('running', 'queued')
+        THEN {TABLE}.returns ELSE 0 END,
     run_after = CASE WHEN {TABLE}.state = 'running'
         OR ({TABLE}.state = 'queued' AND {TABLE}.run_after < excluded.run_after)
         THEN {TABLE}.run_after ELSE excluded.run_after END,
@@ -104,6 +106,7 @@ class ClaimedTask:
     priority: int
     attempts: int
     max_attempts: int
+    returns: int
     series: int
     announced_at: datetime
     started_at: datetime

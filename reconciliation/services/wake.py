@@ -24,7 +24,7 @@ DRAIN = "reconciliation.tasks.drain"
 _MARGIN = timedelta(milliseconds=50)
 _NEAR = timedelta(seconds=1)
 _MOST = 5
-_OVERTIME_SECONDS = 90
+_OVERTIME_SECONDS = 60
 _OVERLOOKED = timedelta(seconds=3)
 _GRID_MICROSECONDS = 50_000
 _INSERT = (
@@ -111,7 +111,7 @@ def _payload(function: str, *arguments: str, due: datetime) -> str:
         "save": False,
         "ack_failure": True,
         # A drain may finish the exchanges that it began before its time was up.
-        "timeout": settings.DRAIN_SECONDS + _OVERTIME_SECONDS,
+        "timeout": settings.DRAIN_SECONDS + settings.BATCH_SECONDS + _OVERTIME_SECONDS,
     }
     packed: str = SignedPackage.dumps(task)
     return packed

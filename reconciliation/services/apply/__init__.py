@@ -18,7 +18,13 @@ from governance.services.snapshots import Advance, advance_snapshots
 from reconciliation.evaluators import RULES_VERSIONS
 from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
 from reconciliation.services.alerts import perform_alert_acts
-from reconciliation.services.apply.endings import Ending, end_claims, ending_of_trouble
+from reconciliation.services.apply.endings import (
+    Ending,
+    bounded,
+    end_claims,
+    ending_of_trouble,
+    sweeps_to_recount,
+)
 from reconciliation.services.apply.findings import record_findings
 from reconciliation.services.apply.leases import apply_leases
 from reconciliation.services.apply.observed import apply_observations
@@ -78,6 +84,7 @@ def apply(
             ending_of_trouble(trouble, now=ended_at, held=judged.held.get(trouble.task.id))
             for trouble in troubles
         ]
+        endings = [bounded(one, now=ended_at) for one in endings]
         ours = end_claims(endings, worker=worker, now=ended_at)
         mine = [one for one in worked if one.task.id in ours]
         effects = Effects(entries=judged.entries)
@@ -86,11 +93,12 @@ def apply(
         standing = [(one, pk) for one, pk in paired if one.task.id not in overtaken]
         record_findings(standing, effects, now=now)
         record_troubles(
-            [(one, end) for one, end in _ends(troubles, endings) if one.task.id in ours],
+            [one for one in troubles if one.task.id in ours],
+            [end for end in endings if end.task.id in ours],
             effects,
             now=now,
         )
-        recount_failures(_sweeps_to_recount(endings, ours))
+        recount_failures(sweeps_to_recount(endings, ours))
         for one in outdated:
             if one.task.id in ours:
                 effects.follow_up(
@@ -270,23 +278,6 @@ def _ending(one: Worked) -> Ending:
 
 def _ending_of_outdated(one: Outdated, *, now: datetime) -> Ending:
     return Ending(one.task, TaskState.QUEUED, AttemptOutcome.DEFERRED, now + _REREAD, refund=True)
-
-
-def _ends(troubles: Sequence[Trouble], endings: Sequence[Ending]) -> list[tuple[Trouble, Ending]]:
-    by_task = {end.task.id: end for end in endings}
-    return [(trouble, by_task[trouble.task.id]) for trouble in troubles]
-
-
-def _sweeps_to_recount(endings: Sequence[Ending], ours: set[int]) -> set[int]:
-    """Return the sweeps that have an observation more, or fewer, among their dead letters."""
-    return {
-        end.task.sweep_id
-        for end in endings
-        if end.task.sweep_id is not None
-        and end.task.id in ours
-        and end.task.task_kind == TaskKind.OBSERVE_REFS
-        and (end.state == TaskState.DEAD or end.task.series > 1)
-    }
 
 
 def _wake_ups(effects: Effects, endings: Sequence[Ending], *, now: datetime) -> set[datetime]:

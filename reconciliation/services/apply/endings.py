@@ -1,31 +1,37 @@
 """Ends claims: one guarded statement for a whole batch, an attempt row for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from audit.setwise import Columns, rows_source
-from reconciliation.domain.retry import ErrorClass, backoff, is_exhausted
-from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskState
+from reconciliation.domain.retry import ErrorClass, backoff, is_exhausted, is_refundable
+from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskKind, TaskState
 from reconciliation.services.attempts import EndedAttempt, record_attempts
 from reconciliation.services.circuits import Held
-from reconciliation.services.observe.values import OUT_OF_TIME, Trouble
+from reconciliation.services.observe.values import NOT_BEGUN, STOPPED, Trouble
 from reconciliation.services.queue import ClaimedTask
 
 _TABLE = ReconciliationTask._meta.db_table
 _THROTTLE_DEFAULT = timedelta(seconds=60)
 _MAX_MESSAGE = 2000
+DATABASE_LOST = "database_lost"
+"""The error code of a task whose worker lost the database while it worked on the batch."""
+NEVER_DUE = "never_due"
+"""The error code of a task that was put off for as often as may be, and never decided."""
+UNCOUNTED = frozenset({NOT_BEGUN, STOPPED, DATABASE_LOST})
+"""Error codes that say nothing about the task itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a claim ends: the task's next state and what is told of the attempt.
 
-    `refund` gives the attempt back: deferring, throttling and waiting for an open circuit
-    (`held_by`) burn none.
+    `refund` gives the attempt back and counts a return instead: deferring, throttling, a stop of
+    the worker and waiting for an open circuit (`held_by`) burn none, until `bounded` says so.
     """
 
     task: ClaimedTask
@@ -46,13 +52,13 @@ def ending_of_trouble(trouble: Trouble, *, now: datetime, held: Held | None = No
     `held`: its host or credential is down, so the trouble is not the task's own.
     """
     task, error_class = trouble.task, trouble.error_class
-    if trouble.code == OUT_OF_TIME:
-        return Ending(task, TaskState.QUEUED, AttemptOutcome.GIVEN_BACK, now, refund=True)
     told: Any = {
         "error_class": error_class.value,
         "error_code": trouble.code[:60],
         "error": trouble.message[:_MAX_MESSAGE],
     }
+    if trouble.code in UNCOUNTED:
+        return Ending(task, TaskState.QUEUED, AttemptOutcome.GIVEN_BACK, now, refund=True, **told)
     if held is not None:
         return Ending(
             task,
@@ -72,6 +78,29 @@ def ending_of_trouble(trouble: Trouble, *, now: datetime, held: Held | None = No
         return Ending(task, TaskState.DEAD, AttemptOutcome.DEAD, now, **told)
     wait = backoff(task.key, task.attempts)
     return Ending(task, TaskState.QUEUED, AttemptOutcome.RETRY, now + wait, **told)
+
+
+def bounded(ending: Ending, *, now: datetime) -> Ending:
+    """Return the ending, counted when its task went back uncounted as often as it may.
+
+    So every task ends: what is counted is backed off, and is a dead letter after the usual tries.
+    """
+    task = ending.task
+    if not ending.refund or is_refundable(task.returns):
+        return ending
+    why = f": {ending.policy_decision}" if ending.policy_decision else ""
+    cause = ending.error or f"put off {task.returns} times, and never decided{why}"
+    told: Any = {
+        "refund": False,
+        "error_class": ending.error_class or ErrorClass.TRANSIENT.value,
+        "error_code": ending.error_code or NEVER_DUE,
+        "error": cause[:_MAX_MESSAGE],
+    }
+    if is_exhausted(attempts=task.attempts, max_attempts=task.max_attempts):
+        dead: Any = {"outcome": AttemptOutcome.DEAD, "run_after": now, "held_by": None}
+        return replace(ending, state=TaskState.DEAD, **dead, **told)
+    wait = max(ending.run_after, now + backoff(task.key, task.attempts))
+    return replace(ending, run_after=wait, **told)
 
 
 def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[int]:
@@ -121,11 +150,24 @@ def end_claims(endings: Sequence[Ending], *, worker: str, now: datetime) -> set[
     return ours
 
 
+def sweeps_to_recount(endings: Sequence[Ending], ours: set[int]) -> set[int]:
+    """Return the sweeps that have an observation more, or fewer, among their dead letters."""
+    return {
+        end.task.sweep_id
+        for end in endings
+        if end.task.sweep_id is not None
+        and end.task.id in ours
+        and end.task.task_kind == TaskKind.OBSERVE_REFS
+        and (end.state == TaskState.DEAD or end.task.series > 1)
+    }
+
+
 _AGAIN = f"(v.state = 'completed' AND {_TABLE}.rerun)"
 _END = f"""UPDATE {_TABLE} SET
     state = CASE WHEN {_AGAIN} THEN 'queued' ELSE v.state END,
     series = {_TABLE}.series + CASE WHEN {_AGAIN} THEN 1 ELSE 0 END,
     attempts = CASE WHEN {_AGAIN} THEN 0 ELSE {_TABLE}.attempts - v.refund END,
+    returns = CASE WHEN v.state = 'completed' THEN 0 ELSE {_TABLE}.returns + v.refund END,
     requeues = CASE WHEN v.state = 'completed' THEN 0 ELSE {_TABLE}.requeues END,
     run_after = v.run_after,
     held_by_id = v.held_by,

@@ -12,7 +12,11 @@ from reconciliation.services.queue import ClaimedTask
 from reconciliation.webhooks.events import NormalisedEvent
 
 OUT_OF_TIME = "out_of_time"
-"""The code of trouble that is none: the batch's time was up before the remote was asked."""
+"""The batch's time was up while the repository was being read: the attempt counts."""
+NOT_BEGUN = "not_begun"
+"""The batch's time was up before the repository was read at all."""
+STOPPED = "stopped"
+"""The worker was told to stop before the repository was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from reconciliation.remotes.base import (
     RemoteThrottled,
     RemoteUnavailable,
 )
+from reconciliation.services.apply.giving_back import give_back
 from reconciliation.services.circuit_keeping import keep_circuits
-from reconciliation.services.claiming import give_back
 from reconciliation.services.passes import plan_pass, result_of
 from reconciliation.services.sweeps import Budget, draft_sweep
 from reconciliation.services.tick import tick

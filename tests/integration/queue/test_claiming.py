@@ -8,13 +8,13 @@ import pytest
 from django.db import connection, transaction
 
 from reconciliation.models import AttemptOutcome, ReconciliationTask, TaskAttempt, TaskKind
+from reconciliation.services.apply.giving_back import give_back
 from reconciliation.services.claiming import (
     _ALONG_THE_INDEX,
     _CLAIM,
     CLAIM_LOST,
     expire_claims_of,
     extend_claims,
-    give_back,
 )
 from reconciliation.services.queue import PRIORITY_EVENT, PRIORITY_SWEEP
 from reconciliation.services.reap import reap_lost_claims
@@ -112,7 +112,7 @@ def test_an_attempt_counts_from_the_moment_it_is_claimed(queue: Queue) -> None:
     )
 
 
-def test_what_is_given_back_is_as_it_was_and_the_history_says_so(queue: Queue) -> None:
+def test_what_is_given_back_burnt_no_attempt_and_the_history_says_so(queue: Queue) -> None:
     pk = queue.observe(queue.repository())
     claimed = queue.claim("ada")
 

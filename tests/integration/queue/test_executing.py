@@ -280,14 +280,17 @@ def test_what_slow_hosts_left_no_time_for_is_given_back_and_no_repository_is_bla
         worker="ada",
         remote=SlowRemote(queue),
         clock=queue.clock,
-        limits=Limits(batch=10, claim_seconds=60, total_seconds=1),
+        limits=Limits(batch=10, claim_seconds=60, total_seconds=1, batch_seconds=6),
     )
 
     # 6 s are left for asking: the first reading begins in time, the others do not.
     assert (done.completed, done.given_back) == (1, 3)
     assert queue.clock.now - claimed_at == timedelta(seconds=20)
     rows = ReconciliationTask.objects.filter(state="queued")
-    assert list(rows.values_list("attempts", "last_error")) == [(0, "")] * 3
+    assert (
+        list(rows.values_list("attempts", "returns", "last_error_code"))
+        == [(0, 1, "not_begun")] * 3
+    )
     assert not RepositoryWatch.objects.filter(failing_since__isnull=False).exists()
     assert TaskAttempt.objects.filter(outcome="given_back").count() == 3
 
