@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db import connection
+from django.db.models import F, Q
 
 from audit.setwise import aware, rows_source
 from governance.models import (
@@ -208,28 +209,32 @@ def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, dateti
 def idle_branches(
     *, idle_since: datetime, repository_ids: Sequence[int] | None, limit: int
 ) -> list[tuple[int, str, str]]:
-    """Return `(repository, name, head)` of existing branches with no activity since then."""
+    """Return `(repository, name, head)` of existing branches with no activity known since then.
+
+    Longest idle first. Those whose activity is unknown come last: a check may find it out.
+    """
     rows = Branch.objects.filter(
+        Q(last_activity_at__lte=idle_since) | Q(last_activity_at__isnull=True),
         observed_head__isnull=False,
-        last_activity_at__lte=idle_since,
         repository__is_active=True,
     )
     if repository_ids is not None:
         rows = rows.filter(repository_id__in=repository_ids)
-    ordered = rows.order_by("last_activity_at", "repository_id", "name")
+    longest_idle = F("last_activity_at").asc(nulls_last=True)
+    ordered = rows.order_by(longest_idle, "repository_id", "name")
     heads = ordered.values_list("repository_id", "name", "observed_head")
     return [(pk, name, head) for pk, name, head in heads[:limit] if head is not None]
 
 
 def branches_to_check(repository_id: int, *, idle_since: datetime) -> list[str]:
-    """Return branches whose heads disagree, and those idle since then, by name."""
+    """Return branches whose heads disagree, and those not known to be active since, by name."""
     rows = Branch.objects.filter(repository_id=repository_id).values_list(
         "name", "governed_head", "observed_head", "last_activity_at"
     )
     return sorted(
         name
         for name, governed, observed, active_at in rows.iterator(chunk_size=5000)
-        if governed != observed or (active_at is not None and active_at <= idle_since)
+        if governed != observed or active_at is None or active_at <= idle_since
     )
 
 

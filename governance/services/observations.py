@@ -50,8 +50,9 @@ _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
 class ObservedMove:
     """A branch head as it is now; `head` None means that the branch is gone.
 
-    `activity_at` is when the branch was last active; the observation's time when None. `pushes` are
-    all that led from the governed head to this one, as JSON values.
+    `activity_at` is when the branch was last active, of first snapshots (None: unknown); any other
+    move is activity itself. `pushes` are all that led from the governed head to this one, as JSON
+    values.
     """
 
     repository_id: int
@@ -99,7 +100,8 @@ def record_moves(
             0 if as_governed_by else 1,
             now if move.head is None else None,
             now,
-            move.activity_at or now,
+            # First snapshots may be years old: without a date their activity is unknown.
+            move.activity_at if as_governed_by else now,
         )
         for move in moves
     ]
@@ -183,3 +185,18 @@ def record_late_announcements(
             params,
         )
         return {(repository_id, name) for repository_id, name in cursor.fetchall()}
+
+
+def record_found_activity(found: Sequence[tuple[int, str, str, datetime]]) -> None:
+    """Store `(repository, branch, head, moment)` where activity was unknown, by one statement."""
+    if not found:
+        return
+    columns = {"repository_id": "bigint", "name": "text", "head": "text", "at": "timestamptz"}
+    source, params = rows_source(connection, columns, sorted(found))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_BRANCH} SET last_activity_at = v.at FROM {source} AS v"
+            f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name"
+            f" AND {_BRANCH}.observed_head = v.head AND {_BRANCH}.last_activity_at IS NULL",
+            params,
+        )

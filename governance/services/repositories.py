@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
-from audit.setwise import rows_source
-from governance.models import Branch, RemoteCredential, Repository, Tenant, Workspace
+from governance.models import RemoteCredential, Repository, Tenant, Workspace
 from governance.services.observations import (
     ObservedMove,
     Reading,
@@ -29,11 +28,21 @@ class BadName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FirstHead:
-    """A head at the moment of connecting, with its class and its commit's date."""
+    """A head at the moment of connecting, with its class and its commit's date, if known."""
 
     head: str
     branch_class: str
     committed_at: datetime | None
+
+
+def refuse_taken_name(tenant: str, name: str) -> None:
+    """Raise AlreadyConnected when a repository of the tenant has this name."""
+    if Repository.objects.filter(tenant__slug=tenant, slug=name).exists():
+        raise AlreadyConnected(
+            f"{tenant}/{name} is already governed: give this one another name with --name. To see"
+            " its webhook address, and to make a new secret when that was lost, use"
+            " `manage.py webhook_source list` and `manage.py webhook_source rotate`."
+        )
 
 
 @transaction.atomic
@@ -62,10 +71,7 @@ def connect_repository(
     workspace_row, _ = Workspace.objects.get_or_create(
         tenant=tenant_row, slug=_slug(workspace), defaults={"created_at": now}
     )
-    if Repository.objects.filter(tenant=tenant_row, slug=_slug(name)).exists():
-        raise AlreadyConnected(
-            f"{tenant}/{name} is already governed: give this one another name with --name."
-        )
+    refuse_taken_name(tenant, _slug(name))
     credential_row = None
     if credential is not None:
         credential_row = RemoteCredential.objects.create(
@@ -124,21 +130,6 @@ def record_first_snapshots(
         now=now,
         as_governed_by="connect",
     )
-
-
-def record_commit_dates(repository_id: int, dates: Mapping[str, datetime]) -> None:
-    """Set when branches were last active, by one statement; branches not named keep theirs."""
-    if not dates:
-        return
-    columns = {"name": "text", "at": "timestamptz"}
-    source, params = rows_source(connection, columns, sorted(dates.items()))
-    table = Branch._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} SET last_activity_at = v.at FROM {source} AS v"
-            f" WHERE {table}.repository_id = %s AND {table}.name = v.name",
-            [*params, repository_id],
-        )
 
 
 def _slug(text: str) -> str:

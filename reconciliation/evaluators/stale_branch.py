@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from governance.domain.policy import Mode, Policy, matching
+from reconciliation.domain.activity import if_true
 from reconciliation.domain.facts import StaleFacts
 from reconciliation.domain.findings import (
     Decision,
@@ -67,12 +68,14 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
     """Return `exempt`, `active`, `notice` or `recommend_retirement`.
 
     Idle means at least `idle_days` (whole days) without activity; the recommendation comes after
-    `notice_days` more. A branch in use that lies too far behind the default branch gets a
+    `notice_days` more. Activity at a time that cannot be is unknown: the branch is neither idle nor
+    active. A branch in use that lies too far behind the default branch gets a
     `stale_base` finding.
     """
     rules = policy.stale_branch
     if rules.mode is Mode.OFF:
         return Decision("off", "active", clean=True, reason="stale_branch is off")
+    facts = replace(facts, last_activity_at=if_true(facts.last_activity_at, now=now))
     reason = exemption(facts, policy)
     idle_days = _idle_days(facts, now)
     if reason or facts.last_activity_at is None:

@@ -153,7 +153,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class CommitInfo:
-    """What a commit object says. `committed_at` is Unix seconds; people are given by email."""
+    """What a commit object says; people are given by email.
+
+    `committed_at` is Unix seconds, as some clock said: `domain.activity` decides what can be true.
+    """
 
     oid: str
     committed_at: int
@@ -233,6 +236,13 @@ class Remote(Protocol):
         self, target: RemoteTarget, old: str, new: str, *, limit: int
     ) -> ChangedEntries:
         """Return the paths that differ, with the object ids on both sides."""
+
+
+class NewRemote(Remote, Protocol):
+    """A remote of which some repositories are read before they are governed."""
+
+    def adopt(self, mirror_key: str, *, new_key: str) -> None:
+        """Give the mirror of a repository its final name; without a mirror nothing happens."""
 
 
 def require_object_id(text: str) -> str:

@@ -23,7 +23,7 @@ from reconciliation.remotes.base import (
 )
 from reconciliation.remotes.git import Git
 from reconciliation.remotes.history import INCOMPLETE, commits_between, compare_pairs
-from reconciliation.remotes.mirror import Mirror
+from reconciliation.remotes.mirror import Mirror, adopt_mirror
 from reconciliation.remotes.objects import parse_commit
 from reconciliation.remotes.protocol import Limits
 from reconciliation.remotes.reach import Reach
@@ -136,6 +136,10 @@ class GitRemote:
         commits = self.commits(target, [old, new])
         trees = commits[old].tree, commits[new].tree
         return changed_entries(*trees, limit=limit, read=supply.read_trees)
+
+    def adopt(self, mirror_key: str, *, new_key: str) -> None:
+        """Give a mirror its final name; see `NewRemote`."""
+        adopt_mirror(self._mirror_root, mirror_key, new_key=new_key)
 
     def _supply(self, target: RemoteTarget) -> Supply:
         mirror = Mirror(

@@ -239,6 +239,12 @@ class MemoryRemote:
         kept = dict(list(entries.items())[:limit])
         return ChangedEntries(kept, truncated=len(entries) > limit)
 
+    def adopt(self, mirror_key: str, *, new_key: str) -> None:
+        """Give a mirror its final name; see `NewRemote`."""
+        with self._lock:
+            if mirror_key in self._mirrors:
+                self._mirrors[new_key] = self._mirrors.pop(mirror_key)
+
     def _reach(self, method: str, target: RemoteTarget) -> MemoryRepository:
         self.calls.append((method, target.clone_url))
         note_call()

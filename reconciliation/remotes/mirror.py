@@ -161,6 +161,18 @@ class Mirror:
                 leftover.unlink(missing_ok=True)
 
 
+def adopt_mirror(root: Path, mirror_key: str, *, new_key: str) -> None:
+    """Rename a mirror's folder, unless there is none or the new name is taken.
+
+    Nobody else knows the old name. What cannot be renamed is fetched anew under its new name.
+    """
+    for key in (mirror_key, new_key):
+        if not _MIRROR_KEY.fullmatch(key):
+            raise RemoteRefused(f"mirror key {key[:40]!r} is no plain directory name")
+    with contextlib.suppress(OSError):
+        (root / mirror_key).rename(root / new_key)
+
+
 class MirrorWriter:
     """What may be done to a mirror while its lock is held."""
 

@@ -10,6 +10,7 @@ from reconciliation.remotes.git import Call, Git, run_git
 
 _OBJECTS_PER_PROCESS = 1000
 _PERSON = re.compile(rb".*<([^>]*)>\s*(\d+)?.*", re.DOTALL)
+_MOST_DIGITS = 19  # of 2**63; reading more of them takes time that grows with their square
 
 
 class MirrorUnreadable(RemoteUnavailable):
@@ -76,4 +77,6 @@ def _person(line: bytes) -> tuple[str, int]:
     match = _PERSON.fullmatch(line)
     if match is None:
         return "", 0
-    return match[1].decode("utf-8", "backslashreplace"), int(match[2] or 0)
+    digits = match[2] or b"0"
+    seconds = int(digits) if len(digits) <= _MOST_DIGITS else 0
+    return match[1].decode("utf-8", "backslashreplace"), seconds

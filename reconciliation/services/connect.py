@@ -1,4 +1,4 @@
-"""Connects repositories: reads their heads, records first snapshots, makes a webhook source."""
+"""Connects repositories that were read: records first snapshots, makes a webhook source."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,18 +12,15 @@ from governance.services.policies import load_policies
 from governance.services.repositories import (
     FirstHead,
     connect_repository,
-    record_commit_dates,
     record_first_snapshots,
 )
 from reconciliation.domain.host_budget import host_of_url
 from reconciliation.domain.sweep_plan import next_due
 from reconciliation.models import RepositoryWatch, WebhookSource
-from reconciliation.services.observe import Remote
-from reconciliation.services.observe.first_look import CannotRead, commit_dates, first_look
-from reconciliation.services.observe.remote import target_of
+from reconciliation.services.observe.first_look import CannotRead, FirstLook, first_look
 from reconciliation.services.sources import create_source
 
-__all__ = ["CannotRead", "Connected", "connect"]
+__all__ = ["CannotRead", "Connected", "FirstLook", "connect", "first_look"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,87 +33,77 @@ class Connected:
     history_problem: str
 
 
+@transaction.atomic
 def connect(
-    clone_url: str,
+    look: FirstLook,
     *,
     tenant: str,
     workspace: str,
     name: str,
     host_kind: str,
-    credential: tuple[str, str] | None,
     source_token: str,
     source_secret: str,
     sweep_interval: timedelta,
-    remote: Remote,
     actor: Actor,
     correlation_id: str,
     now: datetime,
 ) -> Connected:
-    """Govern a reachable repository: its heads now are its first governed snapshots.
+    """Govern a repository that was just read: its heads are its first governed snapshots.
 
-    Remotes are read outside of the transaction. When heads can be read but history cannot, the
-    repository is connected all the same and the problem is told: ancestry will be unknown.
+    All of it is stored, or nothing. Reading came before: it may take minutes, and it may fail.
 
     Raises:
-        CannotRead; governance's AlreadyConnected and BadName.
+        governance's AlreadyConnected and BadName.
     """
-    look = first_look(clone_url, credential=credential, remote=remote)
-    with transaction.atomic():
-        row = connect_repository(
-            tenant=tenant,
-            workspace=workspace,
-            name=name,
-            clone_url=clone_url,
-            host_kind=host_kind,
-            default_branch=look.default_branch,
-            heads={},
-            heads_digest=look.digest,
-            credential=credential,
-            actor=actor,
-            correlation_id=correlation_id,
-            now=now,
-        )
-        policies = load_policies([row.pk])
-        record_first_snapshots(
-            row.pk,
-            {
-                branch: FirstHead(
-                    head,
-                    branch_class_of(
-                        branch,
-                        default_branch=look.default_branch,
-                        policy=policies.for_branch(row.pk, branch),
-                    ),
-                    None,
-                )
-                for branch, head in look.heads.items()
-            },
-            now=now,
-        )
-        RepositoryWatch.objects.create(
-            repository_id=row.pk,
-            host=host_of_url(clone_url)[:300],
-            next_due_at=next_due(f"{tenant}/{name}", swept_at=now, interval=sweep_interval),
-            last_read_at=now,
-        )
-        source = create_source(
-            tenant_id=row.tenant_id,
-            tenant=tenant,
-            repository_id=row.pk,
-            host_kind=host_kind,
-            name=f"{tenant}/{workspace}/{name}",
-            token=source_token,
-            secret=source_secret,
-            actor=actor,
-            correlation_id=correlation_id,
-            now=now,
-        )
-    repository = repositories_by_id([row.pk])[row.pk]
-    problem = ""
-    try:
-        dates = commit_dates(target_of(repository), look.heads, remote=remote)
-    except CannotRead as error:
-        problem = str(error)
-    else:
-        record_commit_dates(row.pk, dates)
-    return Connected(repository, len(look.heads), source, problem)
+    row = connect_repository(
+        tenant=tenant,
+        workspace=workspace,
+        name=name,
+        clone_url=look.clone_url,
+        host_kind=host_kind,
+        default_branch=look.default_branch,
+        heads={},
+        heads_digest=look.digest,
+        credential=look.credential,
+        actor=actor,
+        correlation_id=correlation_id,
+        now=now,
+    )
+    policies = load_policies([row.pk])
+    record_first_snapshots(
+        row.pk,
+        {
+            branch: FirstHead(
+                head,
+                branch_class_of(
+                    branch,
+                    default_branch=look.default_branch,
+                    policy=policies.for_branch(row.pk, branch),
+                ),
+                look.committed_at.get(branch),
+            )
+            for branch, head in look.heads.items()
+        },
+        now=now,
+    )
+    RepositoryWatch.objects.create(
+        repository_id=row.pk,
+        host=host_of_url(look.clone_url)[:300],
+        next_due_at=next_due(f"{tenant}/{name}", swept_at=now, interval=sweep_interval),
+        last_read_at=now,
+    )
+    source = create_source(
+        tenant_id=row.tenant_id,
+        tenant=tenant,
+        repository_id=row.pk,
+        host_kind=host_kind,
+        name=f"{tenant}/{workspace}/{name}",
+        token=source_token,
+        secret=source_secret,
+        actor=actor,
+        correlation_id=correlation_id,
+        now=now,
+    )
+    return Connected(
+        repositories_by_id([row.pk])[row.pk], len(look.heads), source, look.history_problem
+    )

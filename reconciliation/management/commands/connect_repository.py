@@ -16,13 +16,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from audit.correlation import correlated, new_correlation_id
 from audit.domain.entries import Actor, ActorKind
-from governance.services.repositories import AlreadyConnected, BadName
+from governance.services.repositories import AlreadyConnected, BadName, refuse_taken_name
 from reconciliation.management.new_secret import new_secret
-from reconciliation.services.connect import CannotRead, Connected, connect
+from reconciliation.services.connect import CannotRead, Connected, connect, first_look
 from reconciliation.services.host_steps import guess_host, steps_for
 from reconciliation.services.observe import configured_remote
 
@@ -60,30 +61,42 @@ class Command(BaseCommand):
         credential = None
         if options["secret_env"]:
             credential = (options["username"], _from_env(options["secret_env"]) or "")
-        correlation_id = new_correlation_id()
+        correlation_id, now, remote = new_correlation_id(), timezone.now(), configured_remote()
         try:
-            with correlated(correlation_id):
+            refuse_taken_name(options["tenant"], name)
+            look = first_look(
+                url,
+                place=f"{options['tenant']}/{name}",
+                credential=credential,
+                remote=remote,
+                now=now,
+            )
+            # What is stored is shown, and the other way round: the secret is shown only once.
+            with correlated(correlation_id), transaction.atomic():
                 connected = connect(
-                    url,
+                    look,
                     tenant=options["tenant"],
                     workspace=options["workspace"],
                     name=name,
                     host_kind=host,
-                    credential=credential,
                     source_token=secrets.token_urlsafe(32),
                     source_secret=secret,
                     sweep_interval=timedelta(seconds=settings.SWEEP_INTERVAL_SECONDS),
-                    remote=configured_remote(),
                     actor=Actor(ActorKind.USER, os.environ.get("USER", "operator")),
                     correlation_id=correlation_id,
-                    now=timezone.now(),
+                    now=now,
                 )
+                self._show(connected, secret, as_json=options["json"])
         except (CannotRead, AlreadyConnected, BadName) as error:
             raise CommandError(str(error)) from error
+        remote.adopt(look.mirror_key, new_key=str(connected.repository.id))
+
+    def _show(self, connected: Connected, secret: str, *, as_json: bool) -> None:
         path = f"/api/v1/webhooks/{connected.source.token}"
         webhook_url = settings.PUBLIC_URL.rstrip("/") + path
-        if options["json"]:
+        if as_json:
             self.stdout.write(json.dumps(_document(connected, webhook_url, path, secret), indent=1))
+            self.stdout.flush()
             return
         place = connected.repository
         self.stdout.write(
@@ -96,7 +109,9 @@ class Command(BaseCommand):
                 " ancestry stays unknown until it can."
             )
         self.stdout.write(f"\nWebhook URL     {webhook_url}\nWebhook secret  {secret}\n")
+        host = connected.source.host_kind
         self.stdout.write(f"(shown once)\n\n{steps_for(host, webhook_url)}")
+        self.stdout.flush()
 
 
 def _document(connected: Connected, webhook_url: str, path: str, secret: str) -> dict[str, object]:

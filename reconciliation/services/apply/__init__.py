@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from audit.services import append
 from audit.setwise import insert_statement, run_together
+from governance.services.observations import record_found_activity
 from governance.services.policies import PolicyResolver, remembering
 from governance.services.snapshots import Advance, advance_snapshots
 from reconciliation.evaluators import RULES_VERSIONS
@@ -125,6 +126,8 @@ def _apply_by_kind(
         apply_observations(observed, policies, effects, now=now)
     if drifts := by_kind.get(TaskKind.HEAD_DRIFT):
         _advance(drifts, effects, now=now)
+    if stale := by_kind.get(TaskKind.STALE_BRANCH):
+        record_found_activity(_found_activity(stale))
     if leases := by_kind.get(TaskKind.LEASE_RENEWAL):
         overtaken = apply_leases(leases, effects, now=now)
     for one in by_kind.get(TaskKind.DIVERGENCE_ALERT, ()):
@@ -179,6 +182,14 @@ def _advance(drifts: Sequence[Worked], effects: Effects, *, now: datetime) -> No
                 },
             )
         )
+
+
+def _found_activity(stale: Sequence[Worked]) -> list[tuple[int, str, str, datetime]]:
+    return [
+        (one.task.repository_id, one.task.branch, one.gathered.facts.observed_head, found)
+        for one in stale
+        if (found := one.gathered.found_activity) is not None
+    ]
 
 
 def _record_evaluations(

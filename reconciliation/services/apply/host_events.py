@@ -11,6 +11,7 @@ from governance.services.host_events import (
     record_pull_requests,
     record_repository_facts,
 )
+from reconciliation.domain.activity import if_true
 from reconciliation.models import WebhookDelivery
 from reconciliation.services.apply.values import Effects, Worked, entry_of
 from reconciliation.services.observe.values import Seen
@@ -34,7 +35,7 @@ def apply_host_events(one: Worked, sight: Seen, effects: Effects, *, now: dateti
         if (delivery.host_kind, event.repository.host_id or who[1]) == who
     ]
     record_pull_requests(
-        [_pull_request(pk, event) for _, event in timed if event.pull_request], now=now
+        [_pull_request(pk, event, now=now) for _, event in timed if event.pull_request], now=now
     )
     record_gates(
         [
@@ -43,7 +44,7 @@ def apply_host_events(one: Worked, sight: Seen, effects: Effects, *, now: dateti
                 sha=event.status.sha,
                 context=event.status.context,
                 state=event.status.state,
-                announced_at=_moment(event.occurred_at) or received_at,
+                announced_at=_moment(event.occurred_at, now=now) or received_at,
             )
             for received_at, event in timed
             if event.status
@@ -133,7 +134,9 @@ def _events(text: str) -> Iterator[NormalisedEvent]:
     return (NormalisedEvent.from_json(event) for event in json.loads(text))
 
 
-def _pull_request(repository_id: int, event: NormalisedEvent) -> AnnouncedPullRequest:
+def _pull_request(
+    repository_id: int, event: NormalisedEvent, *, now: datetime
+) -> AnnouncedPullRequest:
     request = event.pull_request
     if request is None or event.kind is not EventKind.PULL_REQUEST:
         raise ValueError("only pull request events describe pull requests")
@@ -150,12 +153,15 @@ def _pull_request(repository_id: int, event: NormalisedEvent) -> AnnouncedPullRe
         base_branch=request.base_branch or "",
         base_sha=request.base_sha or "",
         merge_sha=(request.merge_sha or "") if request.merged else "",
-        merged_at=_moment(request.merged_at),
+        merged_at=_moment(request.merged_at, now=now),
         labels=request.labels,
         # Azure DevOps dates the event only.
-        host_updated_at=_moment(request.updated_at) or _moment(event.occurred_at),
+        host_updated_at=(
+            _moment(request.updated_at, now=now) or _moment(event.occurred_at, now=now)
+        ),
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _moment(text: str | None, *, now: datetime) -> datetime | None:
+    """Return a moment that can be true: one in the future would outrank all that comes later."""
+    return if_true(datetime.fromisoformat(text), now=now) if text else None

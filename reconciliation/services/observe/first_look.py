@@ -1,9 +1,12 @@
 """Observes a remote that is not governed yet: its heads and their commits' dates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from hashlib import sha256
 
-from reconciliation.remotes.base import Credential, Remote, RemoteError, RemoteTarget
+from reconciliation.remotes.base import Credential, NewRemote, RemoteError, RemoteTarget
+from reconciliation.services.observe.activity import dates_of_commits
 
 
 class CannotRead(Exception):
@@ -16,50 +19,63 @@ class CannotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """All heads of a remote."""
+    """All heads of a remote, and when they were committed as far as that is known.
 
-    heads: dict[str, str]
+    `history_problem` says why no commit could be read, if so; `mirror_key` names what was read.
+    """
+
+    clone_url: str
+    credential: tuple[str, str] | None
+    heads: Mapping[str, str]
     digest: str
     default_branch: str
+    committed_at: Mapping[str, datetime]
+    history_problem: str
+    mirror_key: str
 
 
-def first_look(clone_url: str, *, credential: tuple[str, str] | None, remote: Remote) -> FirstLook:
-    """Read the heads of a remote; nothing of it is kept. Dates come later, with the mirror.
+def first_look(
+    clone_url: str,
+    *,
+    place: str,
+    credential: tuple[str, str] | None,
+    remote: NewRemote,
+    now: datetime,
+) -> FirstLook:
+    """Read the heads of a remote and their commits; nothing of it is stored yet.
+
+    `place` is where it will be governed, such as `acme/api`: another attempt for the same place
+    goes on with the mirror of the one before.
+
+    A remote whose heads can be read but whose history cannot is no failure: ancestry and activity
+    are unknown until it can.
 
     Raises:
         CannotRead: refused, unreachable, or not a git repository.
     """
+    key = f"connecting-{sha256(f'{place} {clone_url}'.encode()).hexdigest()[:32]}"
     target = RemoteTarget(
         clone_url=clone_url,
-        mirror_key="unused",
+        mirror_key=key,
         credential=Credential(*credential) if credential else None,
     )
     try:
         answer = remote.read_heads(target)
     except RemoteError as error:
         raise CannotRead(error) from error
+    heads = dict(answer.heads)
+    dates, problem = {}, ""
+    try:
+        dates = dates_of_commits(remote, target, heads, now=now)
+    except RemoteError as error:
+        problem = error.message
     return FirstLook(
-        heads=dict(answer.heads),
+        clone_url=clone_url,
+        credential=credential,
+        heads=heads,
         digest=answer.digest,
         default_branch=answer.default_branch or "",
+        committed_at=dates,
+        history_problem=problem,
+        mirror_key=key,
     )
-
-
-def commit_dates(
-    target: RemoteTarget, heads: dict[str, str], *, remote: Remote
-) -> dict[str, datetime]:
-    """Return the commit date of each branch's head, from a freshly fetched mirror.
-
-    Raises:
-        CannotRead: the history could not be fetched.
-    """
-    try:
-        remote.sync(target, heads)
-        commits = remote.commits(target, sorted(set(heads.values())))
-    except RemoteError as error:
-        raise CannotRead(error) from error
-    return {
-        branch: datetime.fromtimestamp(commits[head].committed_at, UTC)
-        for branch, head in heads.items()
-        if head in commits
-    }

@@ -9,7 +9,7 @@ from governance.selectors.branch_facts import RepositoryRow
 from reconciliation.domain.retry import ErrorClass
 from reconciliation.remotes.base import (
     Credential,
-    Remote,
+    NewRemote,
     RemoteAuthFailed,
     RemoteError,
     RemoteNotFound,
@@ -23,7 +23,7 @@ from reconciliation.services.queue import ClaimedTask
 
 
 @lru_cache(maxsize=1)
-def configured_remote() -> Remote:
+def configured_remote() -> NewRemote:
     """Return the one reader of remotes of this process: it keeps connections alive."""
     return GitRemote(
         Path(settings.MIRROR_ROOT),

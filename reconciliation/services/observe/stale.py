@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from governance.selectors.change_facts import pull_requests_by_branch, running_runs_by_branch
 from governance.selectors.lease_facts import leases_by_branch
 from governance.services.policies import PolicyResolver
+from reconciliation.domain.activity import if_true
 from reconciliation.domain.facts import StaleFacts
 from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.services.observe.activity import dates_of_commits
 from reconciliation.services.observe.ancestry import Standing, standing_of
 from reconciliation.services.observe.known import (
     Repositories,
@@ -38,7 +40,14 @@ def observe_stale_branch(
         repository = repositories[repository_id]
         default = rows.get((repository_id, repository.default_branch))
         heads = {key[1]: head for key in tasks_there if (head := rows[key].observed_head)}
+        activity = {key[1]: if_true(rows[key].last_activity_at, now=now) for key in tasks_there}
         try:
+            activity |= dates_of_commits(
+                remote,
+                target_of(repository),
+                {name: head for name, head in heads.items() if activity[name] is None},
+                now=now,
+            )
             standings = standing_of(
                 remote,
                 target_of(repository),
@@ -48,7 +57,7 @@ def observe_stale_branch(
                 idle={
                     key[1]
                     for key in tasks_there
-                    if (active_at := rows[key].last_activity_at) is not None
+                    if (active_at := activity[key[1]]) is not None
                     and now - active_at
                     >= timedelta(days=policies.for_branch(*key).stale_branch.idle_days)
                 },
@@ -70,7 +79,7 @@ def observe_stale_branch(
                 branch_class=class_of(key[1], repository, policy),
                 default_branch=repository.default_branch,
                 observed_head=row.observed_head,
-                last_activity_at=row.last_activity_at,
+                last_activity_at=activity[key[1]],
                 merged_by="pull_request" if is_merged else standing.merged_by,
                 behind_default=standing.behind,
                 pull_requests_from=from_it,
@@ -78,5 +87,13 @@ def observe_stale_branch(
                 leases=tuple(lease_fact(one) for one in leases.get(key, [])),
                 running_runs=tuple(run_fact(one) for one in runs.get(key, [])),
             )
-            batch.gathered.append(Gathered(task, facts, policy))
+            was_unknown = row.last_activity_at is None
+            batch.gathered.append(
+                Gathered(
+                    task,
+                    facts,
+                    policy,
+                    found_activity=activity[key[1]] if was_unknown else None,
+                )
+            )
     return batch

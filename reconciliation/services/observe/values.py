@@ -48,6 +48,8 @@ class Gathered:
     facts: Any
     policy: Policy
     seen: Seen | None = None
+    found_activity: datetime | None = None
+    """When the branch was last active, where that was not stored yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,9 @@ def test_a_recommendation_is_only_ever_made_when_nothing_speaks_for_the_branch(
 @pytest.mark.parametrize(
     ("idle", "decision"),
     [
-        (-100 * DAY, "active"),  # a commit dated in the future
+        (-100 * DAY, "exempt"),  # a commit dated in the future: nothing is known
+        (-1 * DAY - INSTANT, "exempt"),
+        (-1 * DAY, "active"),  # as far ahead as another clock may be
         (0 * DAY, "active"),
         (60 * DAY - INSTANT, "active"),
         (60 * DAY, "notice"),
