@@ -18,6 +18,7 @@ from reconciler_site.base.problems import problem_response
 logger = logging.getLogger("reconciler.request")
 
 _MACHINE_PATHS = ("/api/", "/metrics", "/healthz", "/readyz")
+_PAGES_OF_THE_API = "/api/v1/docs"
 _RETRY_AFTER_SECONDS = "5"
 _READ_ONLY = "25006"
 
@@ -28,6 +29,7 @@ _STANDARD = {
     404: ("not_found", "There is nothing at this address; see /api/v1/schema for what there is."),
     405: ("method_not_allowed", "This address does not take that method."),
     406: ("not_acceptable", "This address answers in JSON only."),
+    411: ("length_required", "Send the body with its Content-Length; it was not read."),
     413: ("too_large", "The body is larger than this address takes."),
     414: ("uri_too_long", "The address is longer than the server takes."),
     415: ("unsupported_media_type", "This address takes application/json only."),
@@ -42,9 +44,14 @@ _STANDARD = {
 
 def is_for_machines(request: HttpRequest) -> bool:
     """Return whether the caller is a program: by address, or because it does not want a page."""
-    if request.path.startswith("/api/v1/docs"):
+    if request.path.startswith(_PAGES_OF_THE_API):
         return False
-    return request.path.startswith(_MACHINE_PATHS) or not request.accepts("text/html")
+    return is_machine_path(request.path) or not request.accepts("text/html")
+
+
+def is_machine_path(path: str) -> bool:
+    """Return whether only programs ask for `path`."""
+    return path.startswith(_MACHINE_PATHS) and not path.startswith(_PAGES_OF_THE_API)
 
 
 def failure(

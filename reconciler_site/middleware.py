@@ -1,9 +1,10 @@
 """Correlation in, problem details out, on every path, DRF or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from audit.correlation import correlated, is_well_formed, new_correlation_id
 from reconciler_site.errors import failure, is_for_machines
@@ -41,6 +42,8 @@ class ProblemMiddleware:
         if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             # PostgreSQL has no such text: every view that looks something up would fail.
             return failure(request, 400, detail="The address holds a NUL character.")
+        if _comes_without_its_body(request):
+            return failure(request, 411)
         if _is_too_large(request):
             most = f"{settings.API_BODY_LIMIT_BYTES} bytes"
             return failure(request, 413, detail=f"The body is larger than {most}.")
@@ -61,9 +64,64 @@ def _says_enough(request: HttpRequest, response: HttpResponse) -> bool:
     return bool(response.streaming or response.content)
 
 
+def _comes_without_its_body(request: HttpRequest) -> bool:
+    """Return whether a body was sent in chunks through a server that did not put it together.
+
+    Django would read nothing then, and act on the request as if it had come without one. The edge
+    puts bodies together, so this is for other servers in front of `reconciler_site.wsgi`. The
+    webhook receiver reads what such servers give.
+    """
+    if request.path.startswith(_WEBHOOKS):
+        return False
+    return "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH")
+
+
 def _is_too_large(request: HttpRequest) -> bool:
-    # The webhook receiver has caps of its own, by host. Without a length nothing is read at all.
-    if not request.path.startswith("/api/") or request.path.startswith(_WEBHOOKS):
+    # The webhook receiver has caps of its own, by host.
+    if request.path.startswith(_WEBHOOKS):
         return False
     declared = request.META.get("CONTENT_LENGTH") or "0"
     return declared.isdigit() and int(declared) > settings.API_BODY_LIMIT_BYTES
+
+
+class MethodMiddleware:
+    """Answers 405 before the CSRF check would refuse a request that no view takes anyway.
+
+    It stands in front of that check. DRF's views are left alone: they are exempt from it.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Hand the request on."""
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        """Refuse a method that `view` does not take."""
+        if getattr(view, "csrf_exempt", False):
+            return None
+        methods = _methods_of(view) or _METHODS_OF_PAGES
+        return None if request.method in methods else HttpResponseNotAllowed(methods)
+
+
+# What Django's own views look at: the admin, the login.
+_METHODS_OF_PAGES = ["GET", "HEAD", "OPTIONS", "POST"]
+
+
+def _methods_of(view: Any) -> list[str] | None:
+    """Return the methods that `require_http_methods` or a relative of it was given for `view`.
+
+    Django keeps them in the closure of its decorator only.
+    """
+    while view is not None:
+        code = getattr(view, "__code__", None)
+        if code is not None and "request_method_list" in code.co_freevars:
+            methods: list[str] = list(
+                view.__closure__[code.co_freevars.index("request_method_list")].cell_contents
+            )
+            return methods
+        view = getattr(view, "__wrapped__", None)
+    return None

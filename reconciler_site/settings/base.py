@@ -8,6 +8,7 @@ from reconciler_site.env import BASE_DIR, VAR_DIR, env
 MANAGE_PY = BASE_DIR / "manage.py"
 ROOT_URLCONF = "reconciler_site.urls"
 WSGI_APPLICATION = "reconciler_site.wsgi.application"
+ASGI_APPLICATION = "reconciler_site.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -42,6 +43,7 @@ MIDDLEWARE = [
     "reconciler_site.middleware.ProblemMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "reconciler_site.middleware.MethodMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -160,6 +162,15 @@ SPECTACULAR_SETTINGS = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 26 * 1024 * 1024 + 1
 # Everything else below /api/ is small; DRF's parsers do not look at the cap above.
 API_BODY_LIMIT_BYTES = env.int("RECONCILER_API_BODY_LIMIT_BYTES", 2 * 1024 * 1024)
+
+# What a web process holds out for its callers; see `reconciler_site.edge`.
+WEB_THREADS = env.int("RECONCILER_WEB_THREADS", 4)
+WEB_CONNECTIONS = env.int("RECONCILER_WEB_CONNECTIONS", 8192)
+IDLE_SECONDS = env.int("RECONCILER_IDLE_SECONDS", 30)
+BODY_SECONDS = env.float("RECONCILER_BODY_SECONDS", 30.0)
+BODY_MEMORY_BYTES = env.int("RECONCILER_BODY_MEMORY_BYTES", 128 * 1024 * 1024)
+QUEUE_SECONDS = env.float("RECONCILER_QUEUE_SECONDS", 8.0)
+ANSWER_SECONDS = env.float("RECONCILER_ANSWER_SECONDS", 60.0)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "reconciler",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
@@ -73,4 +74,8 @@ class Sweeps(SweepList):
         rows = list(visible_sweeps(caller).filter(pk=planned.row.pk).values(*SweepRow.columns()))
         self.enrich(rows, caller)
         [shown] = shown_rows(SweepRow, rows)
-        return Response({"items": len(planned.worklist.items), "sweep": shown}, status=202)
+        return Response(
+            {"items": len(planned.worklist.items), "sweep": shown},
+            status=202,
+            headers={"Location": reverse("api-sweep", kwargs={"sweep_id": planned.row.pk})},
+        )

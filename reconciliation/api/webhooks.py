@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -243,4 +244,7 @@ def _answer(received: Received) -> HttpResponse:
         "task": received.task,
         "correlation_id": received.correlation_id,
     }
-    return HttpResponse(json.dumps(members), content_type="application/json", status=202)
+    answer = HttpResponse(json.dumps(members), content_type="application/json", status=202)
+    if received.delivery:
+        answer["Location"] = reverse("api-delivery", kwargs={"delivery_id": received.delivery})
+    return answer

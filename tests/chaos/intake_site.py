@@ -45,10 +45,10 @@ class IntakeSite:
     def start(self) -> None:
         """Start everything and return when the server answers."""
         server = (
-            *("-m", "granian", "--interface", "wsgi", "--no-ws", "--host", "127.0.0.1"),
-            *("--port", str(self.port), "--workers", "2", "--blocking-threads", "4"),
-            *("--backpressure", "64", "--log-level", "critical"),
-            "reconciler_site.wsgi:application",
+            *("-m", "granian", "--interface", "asgi", "--http", "1", "--no-ws"),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "2"),
+            *("--backpressure", "8192", "--log-level", "critical"),
+            "reconciler_site.asgi:application",
         )
         commands: tuple[tuple[str, ...], ...] = (
             server,

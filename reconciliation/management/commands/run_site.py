@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -60,13 +61,16 @@ class Command(BaseCommand):
             "--workers", type=int, default=1 if embedded else 2, help="web processes"
         )
         parser.add_argument(
-            "--blocking-threads",
+            "--threads",
             type=int,
-            default=4,
+            default=settings.WEB_THREADS,
             help="threads of a web process; each holds one database connection",
         )
         parser.add_argument(
-            "--backpressure", type=int, default=64, help="requests a web process lets in at once"
+            "--connections",
+            type=int,
+            default=settings.WEB_CONNECTIONS,
+            help="connections a web process keeps open at once, idle ones included",
         )
         parser.add_argument(
             "--migrate",
@@ -85,7 +89,8 @@ class Command(BaseCommand):
         url = _url(host, port)
         with tempfile.TemporaryDirectory(prefix="reconciler-metrics-") as shared:
             environment = _environment(url, shared=shared if options["workers"] > 1 else None)
-            web = Child("web", web_command, environment, is_vital=True)
+            threads = {"RECONCILER_WEB_THREADS": str(options["threads"])}
+            web = Child("web", web_command, environment | threads, is_vital=True)
             worker = Child("worker", _worker_command(), environment, is_vital=False)
             code = self._run([web] if options["no_worker"] else [web, worker], host, port)
         self._report("stopped", {"exit_code": code})
@@ -145,17 +150,43 @@ _WORDS = {
 def _web_command(host: str, port: int, options: Mapping[str, Any]) -> list[str]:
     if _is_sqlite() and options["workers"] != 1:
         raise CommandError("SQLite takes one web process: leave out --workers, or use PostgreSQL.")
-    module, _, name = settings.WSGI_APPLICATION.rpartition(".")
-    # Threads and backpressure always: granian's defaults open a connection per waiting request.
+    module, _, name = settings.ASGI_APPLICATION.rpartition(".")
+    # HTTP/1 only: HTTP/2 without TLS is spoken by no host, and has slow callers of its own kind.
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--http", "1", "--no-ws"),
         *("--host", host, "--port", str(port)),
         *("--workers", str(options["workers"]), "--respawn-failed-workers"),
-        *("--blocking-threads", str(options["blocking_threads"])),
-        *("--backpressure", str(options["backpressure"])),
+        # Connections, not requests: those are bounded by the threads of `reconciler_site.edge`.
+        *("--backpressure", str(_connections(options["connections"]))),
+        *("--http1-header-read-timeout", str(_idle_milliseconds())),
         *("--workers-kill-timeout", "20", "--log-level", "warning"),
         f"{module}:{name}",
     ]
+
+
+def _idle_milliseconds() -> int:
+    """Return how long the server waits for the head of a request, the first or the next one."""
+    if not 1 <= settings.IDLE_SECONDS <= 60:
+        raise CommandError(
+            f"RECONCILER_IDLE_SECONDS is {settings.IDLE_SECONDS}: use 1 to 60 seconds."
+        )
+    milliseconds: int = settings.IDLE_SECONDS * 1000
+    return milliseconds
+
+
+def _connections(wanted: int) -> int:
+    """Return how many connections fit, after raising our limit of open files for them.
+
+    Children inherit it. Some files are left for the database, logs and static files.
+    """
+    spare = 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    enough = wanted + spare
+    if soft != unlimited and soft < enough:
+        soft = enough if hard == unlimited else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == unlimited else max(1, min(wanted, soft - spare))
 
 
 def _worker_command() -> list[str]:

@@ -23,9 +23,9 @@ MIB = 1024 * 1024
 class Served:
     """The web server of a fresh installation, and the addresses of sources by host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.site = Site(folder / "var", "--port", "0", "--no-worker")
+        self.site = Site(folder / "var", "--port", "0", "--no-worker", **environment)
         self.netloc = urlsplit(self.site.expect("ready")["url"]).netloc
         remote = folder / "api.git"
         subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
@@ -36,9 +36,23 @@ class Served:
             for host in ("github", "gitlab", "gitea")
         }
 
-    def _manage(self, command: str, *arguments: str) -> str:
-        """Run a command on the installation and return the path that it tells."""
-        secret = () if command == "connect_repository" else ("--secret-env", "HOOK_SECRET")
+    def token(self) -> str:
+        """Make an API token that may do everything in the tenant."""
+        return self._manage(
+            "api_token",
+            "create",
+            "--name",
+            "t",
+            "--tenant",
+            "acme",
+            "--scope",
+            "admin",
+            gives="token",
+        )
+
+    def _manage(self, command: str, *arguments: str, gives: str = "path") -> str:
+        """Run a command on the installation and return a member of what it prints."""
+        secret = ("--secret-env", "HOOK_SECRET") if command == "webhook_source" else ()
         environment = {
             "DJANGO_SETTINGS_MODULE": "reconciler_site.settings.dev",
             "RECONCILER_VAR": str(self.folder / "var"),
@@ -54,8 +68,8 @@ class Served:
             text=True,
             check=True,
         )
-        path: str = json.loads(done.stdout)["path"]
-        return path
+        given: str = json.loads(done.stdout)[gives]
+        return given
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.netloc, timeout=20)
