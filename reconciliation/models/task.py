@@ -82,7 +82,9 @@ class ReconciliationTask(models.Model):
     parent = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
     )
-    priority = models.PositiveSmallIntegerField(help_text="Lower goes first.")
+    priority = models.PositiveSmallIntegerField(
+        help_text="Lower goes first: a handicap in seconds beside others that are due."
+    )
     ordinal = models.PositiveIntegerField(default=0, help_text="Place in its worklist.")
     state = models.CharField(max_length=10, choices=TaskState.choices, default=TaskState.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
@@ -142,15 +144,17 @@ class ReconciliationTask(models.Model):
             ),
         )
         indexes = (
-            # Claim: what is due, in canonical order; an outage's backlog is not even looked at.
+            # Claim: what each tenant has waiting, the longest due first; an outage's backlog is not
+            # even looked at.
             models.Index(
-                "priority",
                 "tenant",
+                "priority",
+                "run_after",
                 "repo",
                 "branch",
                 "task_kind",
                 "id",
-                name="task_claim_order",
+                name="task_claim_turns",
                 condition=Q(state="queued", held_by__isnull=True),
             ),
             # Circuits: what waits for one, to count it and to let it go.

@@ -20,6 +20,7 @@ from reconciliation.services.circuit_keeping import keep_circuits
 from reconciliation.services.claim_keeping import ClaimKeeper
 from reconciliation.services.claiming import claim
 from reconciliation.services.observe import Remote
+from reconciliation.services.observe.values import OUT_OF_TIME
 from reconciliation.services.queue import ClaimedTask
 from reconciliation.services.reap import reap_lost_claims
 
@@ -123,6 +124,7 @@ def drain(
     done = Drained(worker)
     reap_lost_claims(now=started)
     beaten_at = started
+    turns = _Turns(worker, limits)
     keeper = ClaimKeeper(
         lasts=limits.claim,
         at_most=limits.claim_at_most,
@@ -136,7 +138,7 @@ def drain(
                 done.ran_out_of_time = True
                 break
             keep_circuits(now=now)
-            tasks = claim(worker=worker, now=now, limit=limits.batch, lasts=limits.claim)
+            tasks = turns.claim(now=now)
             if not tasks:
                 break
             keeper.hold(tasks)
@@ -151,6 +153,36 @@ def drain(
                 _beat(done, now=beaten_at)
     _beat(done, now=clock())
     return done
+
+
+class _Turns:
+    """Whose turn it is in a drain: batches begin with another tenant each time."""
+
+    def __init__(self, worker: str, limits: Limits) -> None:
+        self._worker = worker
+        self._limits = limits
+        self._after = ""
+        self._was_slow = False
+
+    def claim(self, *, now: datetime) -> list[ClaimedTask]:
+        """Claim a batch; after one of slow tasks another kind of batch, if anything else is due."""
+        tasks = (self._was_slow and self._claim(now, slow=False)) or self._claim(now, slow=True)
+        self._was_slow = any(task.last_error_code == OUT_OF_TIME for task in tasks)
+        served = sorted({task.tenant for task in tasks}, key=lambda one: (one <= self._after, one))
+        if served:
+            is_full = len(tasks) >= self._limits.batch
+            self._after = served[-1] if is_full else served[0]
+        return tasks
+
+    def _claim(self, now: datetime, *, slow: bool) -> list[ClaimedTask]:
+        return claim(
+            worker=self._worker,
+            now=now,
+            limit=self._limits.batch,
+            lasts=self._limits.claim,
+            after=self._after,
+            slow=slow,
+        )
 
 
 def _work_or_give_back(

@@ -10,12 +10,13 @@ from django.db import connection
 from audit.setwise import Columns, insert_rows
 from reconciliation.domain.retry import MAX_ATTEMPTS
 from reconciliation.domain.worklist import WorkItem
-from reconciliation.models import ReconciliationTask
+from reconciliation.models import ReconciliationTask, TaskKind
 
 TABLE = ReconciliationTask._meta.db_table
 PRIORITY_EVENT = 10
-PRIORITY_FOLLOW_UP = 10
 PRIORITY_SWEEP = 50
+BEHIND_OBSERVATIONS = 10
+"""Added to the priority of whatever is no observation: delivery to observed is what people see."""
 
 _COLUMNS: Columns = {
     "repository_id": "bigint",
@@ -49,6 +50,7 @@ _COLUMNS: Columns = {
     "announced_at": "timestamptz",
     "created_at": "timestamptz",
 }
+_OBSERVATION = TaskKind.OBSERVE_REFS.value
 # A thing announced again is worked again: a finished task gets a new series, a running one is run
 # once more, and one that waits is never made to wait longer. Its key, its place in the order and
 # its run id stay.
@@ -107,6 +109,7 @@ class ClaimedTask:
     attempts: int
     max_attempts: int
     returns: int
+    last_error_code: str
     series: int
     announced_at: datetime
     started_at: datetime
@@ -152,7 +155,7 @@ def _row(one: Planned, *, key: str, now: datetime) -> tuple[Any, ...]:
         one.origin,
         one.sweep_id,
         one.parent_id,
-        one.priority,
+        one.priority if item.task_kind == _OBSERVATION else one.priority + BEHIND_OBSERVATIONS,
         one.ordinal,
         "queued",
         0,

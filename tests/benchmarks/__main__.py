@@ -17,6 +17,7 @@ from typing import Any
 BENCHMARKS = (
     "webhook_intake",
     "executor",
+    "fairness",
     "latency",
     "sweep_shard",
     "heads",

@@ -10,7 +10,7 @@ from reconciliation.domain.findings import Decision
 from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import Origin
 from reconciliation.services.observe.values import Gathered
-from reconciliation.services.queue import PRIORITY_SWEEP, ClaimedTask, Planned
+from reconciliation.services.queue import PRIORITY_EVENT, PRIORITY_SWEEP, ClaimedTask, Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Effects:
                 repository_id=task.repository_id,
                 correlation_id=task.correlation_id,
                 origin=Origin.FOLLOW_UP,
-                priority=min(task.priority, PRIORITY_SWEEP),
+                priority=PRIORITY_SWEEP if task.priority >= PRIORITY_SWEEP else PRIORITY_EVENT,
                 run_after=run_after,
                 announced_at=task.announced_at,
                 sweep_id=task.sweep_id,

@@ -1,6 +1,6 @@
 """Every task ends: whatever happens to it, it is completed, dead or held after so many claims."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import cycle
@@ -52,7 +52,7 @@ class EndlessRemote:
         return getattr(self._queue.remote, name)
 
     def compare(
-        self, target: RemoteTarget, pairs: list[tuple[str, str]]
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]]
     ) -> dict[tuple[str, str], Comparison]:
         if target.clone_url == self._slow_url:
             self._queue.clock.forward(seconds=60)
@@ -122,7 +122,7 @@ def test_a_batch_that_ran_out_of_time_is_tried_in_ever_smaller_parts(queue: Queu
         drain_once(queue, remote)
         sizes.append(TaskAttempt.objects.count() - before)
 
-    assert sizes == [60, 25, 6, 1, 1]
+    assert sizes == [60, 25, 25, 10, 6]
     assert not ReconciliationTask.objects.filter(state="dead").exists()
 
 

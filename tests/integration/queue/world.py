@@ -130,9 +130,10 @@ class Queue:
         [pk] = self.put(self.planned(repository, about=about))
         return pk
 
-    def claim(self, worker: str = "ada", *, limit: int = 100) -> list[ClaimedTask]:
+    def claim(self, worker: str = "ada", *, limit: int = 100, after: str = "") -> list[ClaimedTask]:
         """Claim as a worker does, for a minute."""
-        return claim(worker=worker, now=self.clock.now, limit=limit, lasts=timedelta(seconds=60))
+        lasts = timedelta(seconds=60)
+        return claim(worker=worker, now=self.clock.now, limit=limit, lasts=lasts, after=after)
 
     def drain(self, worker: str = "ada") -> Drained:
         """Drain as a worker does."""
