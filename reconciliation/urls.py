@@ -27,6 +27,11 @@ pages = [
     path("repositories", repositories.repositories, name="repositories"),
     path("repositories/<str:tenant>/<str:repo>", repositories.repository, name="repository"),
     path("repositories/<str:tenant>/<str:repo>/check", repositories.check_now, name="check-now"),
+    path(
+        "repositories/<str:tenant>/<str:repo>/accept-default-branch",
+        repositories.accept_default,
+        name="accept-default-branch",
+    ),
     # Branch names hold slashes, percent signs and any letter: the rest of the path is the name.
     path(
         "repositories/<str:tenant>/<str:repo>/branches/<path:name>",

@@ -3,7 +3,7 @@
 How layers are merged into it is `policy_layers`; how a document is checked is `policy_schema`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -295,9 +295,21 @@ def follows_naming(naming: str, branch: str) -> bool:
     )
 
 
-def branch_class_of(name: str, *, default_branch: str, policy: Policy) -> str:
-    """Return default, protected, governed or other; the first that applies."""
-    if name == default_branch:
+CLASSES_BY_GUARD = ("other", "governed", "protected", "default")
+"""From the least to the most guarded."""
+
+
+def stricter_class(one: str, other: str) -> str:
+    """Return that of two branch classes which guards more."""
+    return max(one, other, key=CLASSES_BY_GUARD.index)
+
+
+def branch_class_of(name: str, *, default_branches: Collection[str], policy: Policy) -> str:
+    """Return default, protected, governed or other; the first that applies.
+
+    `default_branches` are the one that governance accepted and the one that HEAD names now.
+    """
+    if name in default_branches:
         return "default"
     if matching(policy.branches.protected, name):
         return "protected"

@@ -35,7 +35,12 @@ class Repository(models.Model):
     full_name = models.CharField(max_length=300, blank=True)
     clone_url = models.CharField(max_length=1000)
     web_url = models.CharField(max_length=1000, blank=True)
-    default_branch = models.TextField(blank=True)
+    default_branch = models.TextField(blank=True, help_text="Where HEAD points now.")
+    governed_default_branch = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="The default branch that governance last accepted; empty: none was known yet.",
+    )
     credential = models.ForeignKey(
         RemoteCredential, on_delete=models.PROTECT, null=True, blank=True
     )
@@ -97,7 +102,10 @@ class Branch(models.Model):
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="branches")
     name = CodePointTextField()
     branch_class = models.CharField(
-        max_length=10, choices=BranchClass.choices, default=BranchClass.OTHER
+        max_length=10,
+        choices=BranchClass.choices,
+        default=BranchClass.OTHER,
+        help_text="While the heads differ, at least the one it had when they last agreed.",
     )
     governed_head = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     governed_at = models.DateTimeField(null=True, blank=True)

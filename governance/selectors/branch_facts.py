@@ -36,6 +36,7 @@ class RepositoryRow:
     slug: str
     clone_url: str
     default_branch: str
+    governed_default_branch: str
     heads_digest: str
     observed_at: datetime | None
     is_active: bool
@@ -48,12 +49,18 @@ class RepositoryRow:
     def __repr__(self) -> str:
         return f"RepositoryRow({self.tenant}/{self.slug})"
 
+    @property
+    def default_branches(self) -> frozenset[str]:
+        """The default branch that governance accepted and the one that HEAD names now."""
+        return frozenset({self.governed_default_branch, self.default_branch}) - {""}
+
 
 @dataclass(frozen=True, slots=True)
 class BranchRow:
     """A branch with its two heads."""
 
     id: int
+    branch_class: str
     governed_head: str | None
     observed_head: str | None
     observed_at: datetime | None
@@ -133,6 +140,7 @@ def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
     return {
         (row.repository_id, row.name): BranchRow(
             id=row.pk,
+            branch_class=row.branch_class,
             governed_head=row.governed_head,
             observed_head=row.observed_head,
             observed_at=row.observed_at,
@@ -256,6 +264,7 @@ def _repository_row(row: Repository) -> RepositoryRow:
         slug=row.slug,
         clone_url=row.clone_url,
         default_branch=row.default_branch,
+        governed_default_branch=row.governed_default_branch,
         heads_digest=row.heads_digest,
         observed_at=row.observed_at,
         is_active=row.is_active,

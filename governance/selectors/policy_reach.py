@@ -31,17 +31,25 @@ def repositories_below(place: PolicyPlace, *, only_active: bool = False) -> list
 
 def classified_branches(
     repository_ids: Sequence[int],
-) -> Iterator[tuple[int, int, str, str, str]]:
-    """Yield `(id, repository, name, class as stored, default branch)` of every branch there.
+) -> Iterator[tuple[int, int, str, str, frozenset[str]]]:
+    """Yield `(id, repository, name, class as stored, default branches)` of every branch there.
 
     In the order in which they are to be locked: by tenant, repository and name.
     """
     rows = (
         Branch.objects.filter(repository_id__in=repository_ids)
         .order_by("repository__tenant__slug", "repository__slug", "name")
-        .values_list("pk", "repository_id", "name", "branch_class", "repository__default_branch")
+        .values_list(
+            "pk",
+            "repository_id",
+            "name",
+            "branch_class",
+            "repository__default_branch",
+            "repository__governed_default_branch",
+        )
     )
-    yield from rows.iterator(chunk_size=_AT_ONCE)
+    for pk, repository_id, name, stored, *defaults in rows.iterator(chunk_size=_AT_ONCE):
+        yield pk, repository_id, name, stored, frozenset(defaults) - {""}
 
 
 def branches_that_differ(place: PolicyPlace) -> Iterator[tuple[int, str]]:

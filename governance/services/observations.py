@@ -9,6 +9,7 @@ from django.db import connection
 
 from audit.setwise import Columns, insert_rows, rows_source
 from governance.models import Branch, Repository
+from governance.services.held_classes import held_class
 
 _BRANCH = Branch._meta.db_table
 _REPOSITORY = Repository._meta.db_table
@@ -30,9 +31,15 @@ _MOVE_COLUMNS: Columns = {
     "first_seen_at": "timestamptz",
     "last_activity_at": "timestamptz",
 }
+_HELD = held_class(
+    f"{_BRANCH}.branch_class",
+    "excluded.branch_class",
+    governed=f"{_BRANCH}.governed_head",
+    observed="excluded.observed_head",
+)
 # Only a head that really differs is a move: a second worker with the same reading changes nothing.
 _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
-    branch_class = excluded.branch_class,
+    branch_class = {_HELD},
     previous_head = {_BRANCH}.observed_head,
     observed_head = excluded.observed_head,
     observed_at = excluded.observed_at,

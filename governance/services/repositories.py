@@ -88,6 +88,7 @@ def connect_repository(
         host_kind=host_kind,
         clone_url=clone_url,
         default_branch=default_branch,
+        governed_default_branch=default_branch,
         credential=credential_row,
         connected_at=now,
     )

@@ -9,8 +9,15 @@ from django.db import connection
 
 from audit.setwise import rows_source
 from governance.models import Branch, Repository
+from governance.services.held_classes import held_class
 
 _BRANCH = Branch._meta.db_table
+_HELD = held_class(
+    f"{_BRANCH}.branch_class",
+    "v.branch_class",
+    governed=f"{_BRANCH}.governed_head",
+    observed=f"{_BRANCH}.observed_head",
+)
 
 
 def switch_off(repository_id: int) -> bool:
@@ -18,10 +25,16 @@ def switch_off(repository_id: int) -> bool:
     return bool(Repository.objects.filter(pk=repository_id, is_active=True).update(is_active=False))
 
 
+def record_first_default(repository_id: int, default_branch: str) -> None:
+    """Take over a default branch where governance had accepted none that exists."""
+    Repository.objects.filter(pk=repository_id).update(governed_default_branch=default_branch)
+
+
 def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> set[tuple[int, str]]:
     """Store `(repository, branch, class)` and return `(repository, branch)` of those that exist.
 
-    A branch that is not known yet gets its class when it is seen.
+    A branch that is not known yet gets its class when it is seen. One that drifts keeps the class
+    it had where that guards more.
     """
     if not classes:
         return set()
@@ -35,7 +48,7 @@ def record_branch_classes(classes: Sequence[tuple[int, str, str]]) -> set[tuple[
     source, params = rows_source(connection, columns, ordered)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_BRANCH} SET branch_class = v.branch_class FROM {source} AS v"
+            f"UPDATE {_BRANCH} SET branch_class = {_HELD} FROM {source} AS v"
             f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name"
             f" RETURNING {_BRANCH}.repository_id, {_BRANCH}.name",
             params,

@@ -10,7 +10,9 @@ from audit.domain.caller import Caller
 from audit.domain.entries import Entry
 from audit.services import append_one
 from audit.setwise import rows_source
+from governance.domain.policy import branch_class_of
 from governance.models import Branch
+from governance.services.policies import load_policies
 
 _BRANCH = Branch._meta.db_table
 MIN_REASON = 10
@@ -37,6 +39,8 @@ class Advance:
     expected_governed: str | None
     expected_observed: str
     by: str
+    branch_class: str
+    """The class that holds now: the branch is accepted under it."""
 
 
 def advance_snapshots(advances: Sequence[Advance], *, now: datetime) -> set[tuple[int, str]]:
@@ -52,17 +56,27 @@ def advance_snapshots(advances: Sequence[Advance], *, now: datetime) -> set[tupl
         "governed": "text",
         "observed": "text",
         "moved_by": "text",
+        "branch_class": "text",
         "at": "timestamptz",
     }
     rows = [
-        (one.repository_id, one.branch, one.expected_governed, one.expected_observed, one.by, now)
+        (
+            one.repository_id,
+            one.branch,
+            one.expected_governed,
+            one.expected_observed,
+            one.by,
+            one.branch_class,
+            now,
+        )
         for one in advances
     ]
     source, params = rows_source(connection, columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {_BRANCH} SET governed_head = v.observed, governed_at = v.at,"
-            f" governed_by = v.moved_by, gone_at = NULL FROM {source} AS v"
+            " governed_by = v.moved_by, gone_at = NULL, branch_class = v.branch_class"
+            f" FROM {source} AS v"
             f" WHERE {_BRANCH}.repository_id = v.repository_id AND {_BRANCH}.name = v.name"
             f" AND {_BRANCH}.observed_head = v.observed"
             f" AND COALESCE({_BRANCH}.governed_head, '') = COALESCE(v.governed, '')"
@@ -107,6 +121,7 @@ def accept_observed_head(
         governed_at=now,
         governed_by=f"user:{caller.actor.name}",
         gone_at=None,
+        branch_class=_class_now(row),
     )
     append_one(
         Entry(
@@ -126,3 +141,11 @@ def accept_observed_head(
     )
     row.refresh_from_db()
     return row
+
+
+def _class_now(row: Branch) -> str:
+    """Return the class that the policy in force gives a branch, whatever it was before."""
+    repository = row.repository
+    defaults = {repository.governed_default_branch, repository.default_branch} - {""}
+    policy = load_policies([repository.pk]).for_branch(repository.pk, row.name)
+    return branch_class_of(row.name, default_branches=defaults, policy=policy)

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from audit.correlation import current_correlation_id, is_well_formed
 from audit.domain.caller import Caller, caller_of
 from governance.selectors.branch_facts import repositories_by_id
-from governance.selectors.visible import repository_named, visible_repositories
-from reconciler_site.base.bodies import EmptyBody, body_of
+from governance.selectors.visible import Repository, repository_named, visible_repositories
+from reconciler_site.base.bodies import BodySerializer, EmptyBody, body_of
 from reconciler_site.base.problems import problem_answer
 from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.base import RowList
@@ -26,6 +26,13 @@ from reconciliation.models import Origin
 from reconciliation.selectors.counts import troubles_of
 from reconciliation.selectors.visible import visible_tasks
 from reconciliation.selectors.webhook_health import webhook_health
+from reconciliation.services.default_branches import (
+    DefaultBranchMoved,
+    NotAllowed,
+    NothingToAccept,
+    ReasonTooShort,
+    accept_default_branch,
+)
 from reconciliation.services.intake import request_observation
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -45,7 +52,10 @@ class RepositoryRow(RowSerializer):
     full_name = serializers.CharField()
     clone_url = serializers.CharField()
     web_url = serializers.CharField()
-    default_branch = serializers.CharField()
+    default_branch = serializers.CharField(help_text="Where HEAD points now.")
+    governed_default_branch = serializers.CharField(
+        help_text="The default branch that governance accepted; both count as default."
+    )
     is_active = serializers.BooleanField(help_text="False: kept, but no longer reconciled.")
     connected_at = serializers.DateTimeField()
     observed_at = serializers.DateTimeField(
@@ -126,15 +136,50 @@ class RepositoryDetail(StrictQuery):
     @extend_schema(responses=RepositoryInFull)
     def get(self, request: Request, tenant: str, repo: str) -> Response:
         caller = caller_of(request)
+        return _in_full(repository_named(caller, tenant=tenant, repo=repo), caller)
+
+
+class AcceptDefaultBranchBody(BodySerializer):
+    """Which default branch a person accepts, and why."""
+
+    expected_default_branch = serializers.CharField(
+        max_length=1000,
+        trim_whitespace=False,
+        help_text="`default_branch` as it was read.",
+    )
+    reason = serializers.CharField(max_length=1000, help_text="At least 10 characters.")
+
+
+class AcceptDefaultBranch(StrictQuery):
+    """Accepts the default branch that HEAD names because a person says so."""
+
+    required_scope = "admin"
+
+    @extend_schema(request=AcceptDefaultBranchBody, responses=RepositoryInFull)
+    def post(self, request: Request, tenant: str, repo: str) -> Response:
+        caller = caller_of(request)
+        asked = body_of(AcceptDefaultBranchBody, request)
         repository = repository_named(caller, tenant=tenant, repo=repo)
-        rows = list(
-            visible_repositories(caller)
-            .filter(pk=repository.pk)
-            .values(*RepositoryInFull.columns())
-        )
-        add_troubles(rows, caller)
-        health = webhook_health(repository, caller, now=timezone.now())
-        return Response(RepositoryInFull({**rows[0], "webhooks": webhooks_values(health)}).data)
+        try:
+            accept_default_branch(
+                repository.pk,
+                expected=asked["expected_default_branch"],
+                caller=caller,
+                reason=asked["reason"],
+                correlation_id=current_correlation_id(),
+                now=timezone.now(),
+            )
+        except NotAllowed as error:
+            raise exceptions.PermissionDenied(str(error)) from error
+        except ReasonTooShort as error:
+            raise exceptions.ValidationError(
+                {"reason": str(error)}, code="reason_too_short"
+            ) from error
+        except DefaultBranchMoved as error:
+            return problem_answer(409, "default_branch_moved", str(error))
+        except NothingToAccept as error:
+            return problem_answer(409, "nothing_to_accept", str(error))
+        return _in_full(repository, caller)
 
 
 class ReconcileRepository(StrictQuery):
@@ -173,6 +218,15 @@ class ReconcileRepository(StrictQuery):
             now=timezone.now(),
         )
         return accepted(task, caller)
+
+
+def _in_full(repository: Repository, caller: Caller) -> Response:
+    rows = list(
+        visible_repositories(caller).filter(pk=repository.pk).values(*RepositoryInFull.columns())
+    )
+    add_troubles(rows, caller)
+    health = webhook_health(repository, caller, now=timezone.now())
+    return Response(RepositoryInFull({**rows[0], "webhooks": webhooks_values(health)}).data)
 
 
 def accepted(task: int, caller: Caller) -> Response:

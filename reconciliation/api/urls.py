@@ -20,7 +20,12 @@ from reconciliation.api.delivery_replay import ReplayDeliveries, ReplayDelivery
 from reconciliation.api.findings import FindingDetail, FindingList
 from reconciliation.api.policies import policy_urlpatterns
 from reconciliation.api.ratios import AlertRatios
-from reconciliation.api.repositories import ReconcileRepository, RepositoryDetail, RepositoryList
+from reconciliation.api.repositories import (
+    AcceptDefaultBranch,
+    ReconcileRepository,
+    RepositoryDetail,
+    RepositoryList,
+)
 from reconciliation.api.runs import FinishRun, HeartbeatRun, RunDetail, RunList
 from reconciliation.api.status import StatusView
 from reconciliation.api.sweep_planner import SweepPlanner
@@ -37,6 +42,11 @@ urlpatterns = [
     path("repositories", RepositoryList.as_view(), name="api-repositories"),
     path(_REPOSITORY, RepositoryDetail.as_view(), name="api-repository"),
     path(f"{_REPOSITORY}/reconcile", ReconcileRepository.as_view(), name="api-reconcile"),
+    path(
+        f"{_REPOSITORY}/accept-default-branch",
+        AcceptDefaultBranch.as_view(),
+        name="api-accept-default-branch",
+    ),
     path(f"{_REPOSITORY}/accept-head", AcceptHead.as_view(), name="api-accept-head"),
     path(
         f"{_REPOSITORY}/branches",

@@ -119,6 +119,8 @@ class HeadFacts:
     """Of a branch that is gone: those that merged its governed head, or the head it last had."""
     open_onto: tuple[PullRequestFact, ...] = later(())
     """Of a branch that is gone: those open onto it, which go with it."""
+    class_now: str = later("")
+    """The class that holds now, where `branch_class` is an older one that guards more."""
 
 
 @dataclass(frozen=True, slots=True)

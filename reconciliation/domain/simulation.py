@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from governance.domain.policy import Policy, branch_class_of
+from governance.domain.policy import Policy, branch_class_of, stricter_class
 from reconciliation.domain.facts import MissingRunFacts, Place
 from reconciliation.domain.findings import Decision
 
@@ -101,25 +101,27 @@ def stored_outcome(text: str, *, place: Place, check: str) -> Outcome:
 def classified_under(facts: Any, policy: Policy) -> Any:
     """Return facts with the branch classes that they would have under `policy`.
 
-    Facts that do not name the default branch say by the class `default` which one it was.
+    A default branch is one under any policy. A class that a drifting branch keeps from when it was
+    last accepted is kept under any policy, too.
     """
     given = getattr(facts, "branch_class", None)
     if given is None:
         return facts
-    name, default_branch = facts.place.branch, getattr(facts, "default_branch", None)
     changes: dict[str, Any] = {}
-    if (found := _class_under(name, given, default_branch, policy)) != given:
+    named = getattr(facts, "default_branch", "") == facts.place.branch
+    found = _class_under(facts.place.branch, "default" if named else given, policy)
+    if getattr(facts, "class_now", ""):
+        found = stricter_class(found, given)
+    if found != given:
         changes["branch_class"] = found
     if isinstance(facts, MissingRunFacts):
-        bases = tuple(
-            (base, _class_under(base, kind, None, policy)) for base, kind in facts.base_classes
-        )
+        bases = tuple((base, _class_under(base, kind, policy)) for base, kind in facts.base_classes)
         if bases != facts.base_classes:
             changes["base_classes"] = bases
     return replace(facts, **changes) if changes else facts
 
 
-def _class_under(name: str, given: str, default_branch: str | None, policy: Policy) -> str:
-    if default_branch is None:
-        default_branch = name if given == "default" else ""
-    return branch_class_of(name, default_branch=default_branch, policy=policy)
+def _class_under(name: str, given: str, policy: Policy) -> str:
+    return branch_class_of(
+        name, default_branches={name} if given == "default" else (), policy=policy
+    )

@@ -77,7 +77,7 @@ def connect(
                 head,
                 branch_class_of(
                     branch,
-                    default_branch=look.default_branch,
+                    default_branches={look.default_branch} - {""},
                     policy=policies.for_branch(row.pk, branch),
                 ),
                 look.committed_at.get(branch),

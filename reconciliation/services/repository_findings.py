@@ -17,7 +17,7 @@ from governance.selectors.branch_facts import RepositoryRow
 from governance.services.policies import load_policies
 from reconciliation.domain.findings import AlertAct, FindingDraft
 from reconciliation.domain.identity import finding_fingerprint
-from reconciliation.models import Finding, FindingState
+from reconciliation.models import Alert, AlertState, Finding, FindingState
 from reconciliation.services.alerts import perform_alert_acts
 from reconciliation.services.finding_rows import FINDING_COLUMNS, FINDING_UPSERT
 
@@ -61,9 +61,19 @@ class About:
 
 
 def open_finding(
-    about: About, draft: FindingDraft, *, reason: str, correlation_id: str, now: datetime
+    about: About,
+    draft: FindingDraft,
+    *,
+    reason: str,
+    correlation_id: str,
+    now: datetime,
+    state: tuple[str | None, str | None] = (None, None),
 ) -> list[Entry]:
-    """Open a finding, or reopen it, and raise its alert; call it inside a transaction."""
+    """Open a finding, or reopen it, and raise its alert; call it inside a transaction.
+
+    `state` is what an acknowledgement is bound to besides the rules: what governance expects, and
+    what is. When it moved, an acknowledgement or a snooze of the alert ends.
+    """
     fingerprint = about.fingerprint(draft.stable_class)
     row = _row(about, draft, fingerprint, correlation_id=correlation_id, now=now)
     insert_rows(
@@ -79,8 +89,7 @@ def open_finding(
         "open",
         fingerprint,
         draft.severity,
-        # No head is part of the state: an acknowledgement holds until the rules differ.
-        sha256_of([None, None, sorted(hit.rule for hit in draft.rule_hits)]),
+        sha256_of([*state, sorted(hit.rule for hit in draft.rule_hits)]),
         next_escalation_at=now + timedelta(seconds=ladder[0][1]) if ladder else None,
     )
     # At once and without a task: a request that was refused must never become work.
@@ -92,7 +101,12 @@ def open_finding(
             now=now,
         ),
         *perform_alert_acts(
-            [opening, replace(opening, act="reopen")],
+            [
+                opening,
+                replace(opening, act="reopen"),
+                replace(opening, act="update"),
+                *_no_longer_answered(fingerprint, opening),
+            ],
             correlation_id=correlation_id,
             ladder=ladder,
             entry=about.entry("alert", "", correlation_id=correlation_id, now=now),
@@ -120,6 +134,20 @@ def resolve_finding(
             now=now,
         ),
     ]
+
+
+def _no_longer_answered(fingerprint: str, opening: AlertAct) -> list[AlertAct]:
+    """Return the end of an answer that was given to another state than the one there is now."""
+    alert = Alert.objects.filter(finding__fingerprint=fingerprint).first()
+    if alert is None:
+        return []
+    reason = "the state that it was given for has moved"
+    answered = alert.acknowledged_state_digest
+    if alert.state == AlertState.ACKNOWLEDGED and answered != opening.state_digest:
+        return [replace(opening, act="void_acknowledgement", reason=reason)]
+    if alert.state == AlertState.SNOOZED and alert.state_digest != opening.state_digest:
+        return [replace(opening, act="end_snooze", reason=reason)]
+    return []
 
 
 def _row(

@@ -1,14 +1,15 @@
-"""Hands a person's accepted head to the service and puts its refusal onto the form."""
+"""Hands what a person accepts to its service and puts the refusal onto the form."""
 
 from audit.domain.caller import Caller
-from governance.selectors.visible import Branch
+from governance.selectors.visible import Branch, Repository
+from reconciliation.services import default_branches
 from reconciliation.services.snapshots import (
     HeadMoved,
     NothingToAccept,
     ReasonTooShort,
     accept_head,
 )
-from reconciliation.views.forms import AcceptHeadForm
+from reconciliation.views.forms import AcceptDefaultBranchForm, AcceptHeadForm
 from reconciliation.views.visit import Visit
 
 
@@ -42,5 +43,29 @@ def accept_from(form: AcceptHeadForm, branch: Branch, *, caller: Caller, visit: 
     except NothingToAccept as error:
         form.add_error(None, str(error))
     except ReasonTooShort as error:
+        form.add_error("reason", str(error))
+    return not form.errors
+
+
+def accept_default_from(
+    form: AcceptDefaultBranchForm, repository: Repository, *, caller: Caller, visit: Visit
+) -> bool:
+    """Return whether the default branch was accepted; if not, the form says why."""
+    if not form.is_valid():
+        return False
+    try:
+        default_branches.accept_default_branch(
+            repository.pk,
+            expected=form.cleaned_data["expected_default"],
+            caller=caller,
+            reason=form.cleaned_data["reason"],
+            correlation_id=visit.correlation_id,
+            now=visit.now,
+        )
+    except default_branches.DefaultBranchMoved as error:
+        form.add_error(None, f"{error} Nothing was accepted.")
+    except default_branches.NothingToAccept as error:
+        form.add_error(None, str(error))
+    except default_branches.ReasonTooShort as error:
         form.add_error("reason", str(error))
     return not form.errors

@@ -101,6 +101,16 @@ class DiscardForm(CauseForm):
     )
 
 
+class AcceptDefaultBranchForm(ReasonForm):
+    """Accept the branch that HEAD names as the default one."""
+
+    expected_default = forms.CharField(required=False, widget=forms.HiddenInput)
+    confirmed = forms.BooleanField(
+        label="The default branch was changed on purpose; the old one may lose its protection.",
+        error_messages={"required": "Tick this once you know that it was meant."},
+    )
+
+
 class AcceptHeadForm(ReasonForm):
     """Accept one exact commit, or a deletion, as the governed snapshot."""
 

@@ -13,8 +13,13 @@ from reconciliation.selectors.repositories import repository_list, repository_pa
 from reconciliation.selectors.tasks import task_page
 from reconciliation.selectors.webhook_health import webhook_health
 from reconciliation.services.intake import request_observation
-from reconciliation.views.accepting import accept_from, bound_to_head, is_acceptable
-from reconciliation.views.forms import AcceptHeadForm
+from reconciliation.views.accepting import (
+    accept_default_from,
+    accept_from,
+    bound_to_head,
+    is_acceptable,
+)
+from reconciliation.views.forms import AcceptDefaultBranchForm, AcceptHeadForm
 from reconciliation.views.visit import Visit, for_people
 
 BRANCH_CLASSES = ("default", "protected", "governed", "other")
@@ -47,14 +52,28 @@ def repositories(visit: Visit) -> HttpResponse:
 @for_people
 def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
     """Show one repository: how fresh it is, its webhook, its branches."""
+    return _repository(visit, tenant, repo, form=None)
+
+
+def _repository(
+    visit: Visit, tenant: str, repo: str, *, form: AcceptDefaultBranchForm | None
+) -> HttpResponse:
     asked = visit.request.GET
     seen = repository_page(visit.caller, tenant=tenant, repo=repo)
+    row = seen.repository
+    is_other_default = row.default_branch != row.governed_default_branch
+    accept_form = form or AcceptDefaultBranchForm()
+    accept_form.bind_to(expected_default=row.default_branch)
     branch_class = asked.get("class", "")
     branch_class = branch_class if branch_class in BRANCH_CLASSES else ""
     search, drifted = asked.get("q", ""), asked.get("drifted") == "1"
     return visit.page(
         "repository.html",
+        status=400 if form is not None else 200,
         seen=seen,
+        is_other_default=is_other_default,
+        can_accept=is_other_default and visit.may("admin", tenant=tenant),
+        accept_form=accept_form,
         health=webhook_health(seen.repository, visit.caller, now=visit.now),
         can_check=seen.repository.is_active and visit.may("tasks", tenant=tenant),
         branches=branch_list(
@@ -70,6 +89,19 @@ def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
         drifted=drifted,
         branch_class=branch_class,
     )
+
+
+@require_POST
+@for_people
+def accept_default(visit: Visit, tenant: str, repo: str) -> HttpResponse:
+    """Accept the default branch that the person saw."""
+    row = repository_named(visit.caller, tenant=tenant, repo=repo)
+    caller = visit.caller_with("admin", tenant=tenant)
+    form = AcceptDefaultBranchForm(visit.request.POST)
+    if not accept_default_from(form, row, caller=caller, visit=visit):
+        return _repository(visit, tenant, repo, form=form)
+    messages.success(visit.request, f"Accepted {row.default_branch} as the default branch.")
+    return redirect("pages:repository", tenant, repo)
 
 
 @require_POST

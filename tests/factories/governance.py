@@ -92,6 +92,7 @@ class RepositoryFactory(RowFactory[Repository]):
     full_name = LazyAttribute(lambda row: f"{row.tenant.slug}/{row.slug}")
     clone_url = LazyAttribute(lambda row: f"https://git.example/{row.tenant.slug}/{row.slug}.git")
     default_branch = "main"
+    governed_default_branch = "main"
     connected_at = NOON
 
 

@@ -160,6 +160,7 @@ def _advance(drifts: Sequence[Worked], effects: Effects, *, now: datetime) -> No
                     if one.decision.advance_run_ids
                     else "first observation"
                 ),
+                branch_class=one.gathered.facts.class_now or one.gathered.facts.branch_class,
             )
             for key, one in sorted(wanted.items())
         ],

@@ -21,7 +21,10 @@ from governance.services.policies import PolicyResolver
 from reconciliation.domain.identity import head_move
 from reconciliation.domain.observation import HeadMove
 from reconciliation.models import Finding, RepositoryWatch, TaskKind, WebhookDelivery
-from reconciliation.services.apply.default_branches import apply_default_branches
+from reconciliation.services.apply.default_branches import (
+    apply_default_branches,
+    default_branches_of,
+)
 from reconciliation.services.apply.deletions import DELETED, apply_deletion, apply_returns
 from reconciliation.services.apply.host_events import apply_host_events
 from reconciliation.services.apply.pushes import StoredPushes, gather_pushes
@@ -62,8 +65,8 @@ def _apply_readings(
     pushes = gather_pushes(read, now=now)
     moved = record_moves(
         [
-            _observed_move(one, move, policies, pushes)
-            for one, _ in read
+            _observed_move(one, move, policies, pushes, default_branches_of(one, sight))
+            for one, sight in read
             for move in one.gathered.facts.moves
         ],
         now=now,
@@ -138,14 +141,17 @@ def _plan_checks(
 
 
 def _observed_move(
-    one: Worked, move: HeadMove, policies: PolicyResolver, pushes: StoredPushes
+    one: Worked,
+    move: HeadMove,
+    policies: PolicyResolver,
+    pushes: StoredPushes,
+    defaults: frozenset[str],
 ) -> ObservedMove:
     policy = policies.for_branch(one.task.repository_id, move.branch)
-    default_branch = one.gathered.facts.default_branch
     return ObservedMove(
         repository_id=one.task.repository_id,
         branch=move.branch,
-        branch_class=branch_class_of(move.branch, default_branch=default_branch, policy=policy),
+        branch_class=branch_class_of(move.branch, default_branches=defaults, policy=policy),
         head=move.after,
         announced_by=move.announced_by,
         pusher=move.pusher[:200],

@@ -22,6 +22,7 @@ from reconciliation.services.observe.known import (
     Repositories,
     by_repository,
     class_of,
+    held_class_of,
     known_branches,
     place_of,
 )
@@ -132,13 +133,16 @@ def _head_facts(
     leases: Sequence[Lease],
     requests: Sequence[PullRequest],
 ) -> HeadFacts:
+    now = class_of(task.branch, repository, policy)
+    held = held_class_of(task.branch, row, repository, policy)
     known = [pull_request_fact(one) for one in requests]
     onto = [one for one in known if one.base_branch == task.branch]
     from_it = [one for one in known if one.head_branch == task.branch and not one.from_fork]
     heads = {row.observed_head, *(push.after for push in pushes)} - {None}
     return HeadFacts(
         place=place_of(task),
-        branch_class=class_of(task.branch, repository, policy),
+        branch_class=held,
+        class_now="" if held == now else now,
         governed_head=row.governed_head,
         observed_head=row.observed_head,
         head_changed_at=row.observed_at or row.first_seen_at,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from governance.domain.policy import Policy, branch_class_of
+from governance.domain.policy import Policy, branch_class_of, stricter_class
 from governance.selectors.branch_facts import BranchKey, BranchRow, RepositoryRow, branches_by_key
 from reconciliation.domain.facts import Place
 from reconciliation.domain.retry import ErrorClass
@@ -44,7 +44,17 @@ def by_repository(
 
 def class_of(branch: str, repository: RepositoryRow, policy: Policy) -> str:
     """Return a branch's class under the policy in force, whatever its row says."""
-    return branch_class_of(branch, default_branch=repository.default_branch, policy=policy)
+    return branch_class_of(branch, default_branches=repository.default_branches, policy=policy)
+
+
+def held_class_of(branch: str, row: BranchRow, repository: RepositoryRow, policy: Policy) -> str:
+    """Return the class that a branch is judged by.
+
+    While it drifts that is at least the one under which governance last accepted it.
+    """
+    now = class_of(branch, repository, policy)
+    drifts = row.governed_head is not None and row.governed_head != row.observed_head
+    return stricter_class(row.branch_class, now) if drifts else now
 
 
 def place_of(task: ClaimedTask) -> Place:

@@ -15,7 +15,13 @@ from governance.selectors.visible import PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import GateFact, MissingRunFacts
 from reconciliation.remotes.base import Remote
-from reconciliation.services.observe.known import Repositories, class_of, known_branches, place_of
+from reconciliation.services.observe.known import (
+    Repositories,
+    class_of,
+    held_class_of,
+    known_branches,
+    place_of,
+)
 from reconciliation.services.observe.rows import lease_fact, pull_request_fact, run_fact
 from reconciliation.services.observe.values import Batch, Gathered
 from reconciliation.services.queue import ClaimedTask
@@ -48,7 +54,7 @@ def observe_missing_run(
         bases = sorted({one.base_branch for one in known if one.base_branch})
         facts = MissingRunFacts(
             place=place_of(task),
-            branch_class=class_of(key[1], repository, policy),
+            branch_class=held_class_of(key[1], row, repository, policy),
             observed_head=row.observed_head,
             governed_head=row.governed_head,
             head_changed_at=row.observed_at or row.first_seen_at,

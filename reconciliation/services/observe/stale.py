@@ -14,7 +14,7 @@ from reconciliation.services.observe.ancestry import Standing, standing_of
 from reconciliation.services.observe.known import (
     Repositories,
     by_repository,
-    class_of,
+    held_class_of,
     known_branches,
     place_of,
 )
@@ -76,7 +76,7 @@ def observe_stale_branch(
             )
             facts = StaleFacts(
                 place=place_of(task),
-                branch_class=class_of(key[1], repository, policy),
+                branch_class=held_class_of(key[1], row, repository, policy),
                 default_branch=repository.default_branch,
                 observed_head=row.observed_head,
                 last_activity_at=activity[key[1]],

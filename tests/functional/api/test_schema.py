@@ -13,6 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no stubs of its own
 from rest_framework.test import APIClient
 
+from governance.models import Repository
 from reconciliation.models import ReconciliationTask, WebhookRefusal
 from tests.conftest import World
 from tests.factories.governance import (
@@ -183,6 +184,12 @@ def acts(addresses: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any], 
     head = {"branch": "main", "expected_head": HEAD_B, "reason": REASON}
     yield f"{place}/accept-head", "repositories/acme/api/accept-head", head, 200
     yield f"{place}/accept-head", "repositories/acme/api/accept-head", head, 409
+    default = {"expected_default_branch": "trunk", "reason": REASON}
+    Repository.objects.filter(slug="api").update(default_branch="trunk")
+    accept_default = "repositories/acme/api/accept-default-branch"
+    yield f"{place}/accept-default-branch", accept_default, default | {"reason": "short"}, 400
+    yield f"{place}/accept-default-branch", accept_default, default, 200
+    yield f"{place}/accept-default-branch", accept_default, default, 409
     dead = ReconciliationTask.objects.get(state="dead").pk
     deal = {"ids": [dead], "reason": REASON}
     yield "dead-letters/requeue", "dead-letters/requeue", deal | {"dry_run": True}, 200

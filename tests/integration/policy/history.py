@@ -89,7 +89,9 @@ def _observed(one: Occasion, policy: Any) -> Any:
     """Give facts the place and the classes that an observation gives them."""
 
     def class_of(name: str) -> str:
-        return branch_class_of(name, default_branch=one.repository.default_branch, policy=policy)
+        return branch_class_of(
+            name, default_branches={one.repository.default_branch}, policy=policy
+        )
 
     repository, branch = one.repository, one.facts.place.branch
     here = Place(repository.tenant.slug, repository.workspace.slug, repository.slug, branch)

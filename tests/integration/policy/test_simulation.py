@@ -164,7 +164,7 @@ def _decided_again(rows: Iterable[Evaluation]) -> dict[int, Any]:
 
 def _classify(value: dict[str, Any], repository: Repository, policy: Policy) -> None:
     def class_of(name: str) -> str:
-        return branch_class_of(name, default_branch=repository.default_branch, policy=policy)
+        return branch_class_of(name, default_branches={repository.default_branch}, policy=policy)
 
     if "branch_class" in value:
         value["branch_class"] = class_of(value["place"]["branch"])

@@ -99,7 +99,8 @@ def test_what_is_no_stored_decision_is_refused(text: str) -> None:
         (head_facts(place=place("main"), branch_class="other"), "protected"),
         (stale_facts(), "protected"),
         (stale_facts(default_branch="topic"), "default"),
-        (stale_facts(default_branch="main", branch_class="default"), "protected"),
+        (stale_facts(default_branch="main", branch_class="default"), "default"),
+        (head_facts(branch_class="protected", place=place("old"), class_now="other"), "protected"),
         (missing_run_facts(), "protected"),
     ],
     ids=[
@@ -110,7 +111,8 @@ def test_what_is_no_stored_decision_is_refused(text: str) -> None:
         "not the default branch",
         "of a branch that may be stale",
         "the facts name the default branch",
-        "the facts name another default branch",
+        "HEAD names another one, and nobody accepted that",
+        "it drifts since it was protected",
         "of a branch without a run",
     ],
 )
