@@ -164,6 +164,15 @@ def _world_families(gauges: Gauges) -> list[Metric]:
             gauges.alerts.items(),
         ),
         _gauge(
+            "reconciler_escalations_due",
+            "Open alerts with an escalation that is due; none is sent without a channel.",
+            ("severity",),
+            [((severity,), number) for severity, number in gauges.escalations_due.items()],
+        ),
+        GaugeMetricFamily(
+            "reconciler_notification_channels", "Channels that messages can be sent through.", 0
+        ),
+        _gauge(
             "reconciler_leases",
             "Held leases: live, expiring within five minutes, or past their expiry.",
             ("state",),

@@ -97,7 +97,7 @@ class LeaseRules:
 
 @dataclass(frozen=True, slots=True)
 class EscalationStep:
-    """Who hears of an unresolved alert this long after it opened."""
+    """Who is to be notified of an unresolved alert this long after it opened."""
 
     role: str
     after_seconds: int

@@ -202,7 +202,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("alerts.max_acknowledge_seconds", Whole(60, SECONDS_OF_30_DAYS), "seconds",
             _REPLACE, _LOWER, "How long an acknowledgement may hold."),
     Setting("alerts.escalation", LADDER, "steps", _REPLACE, Tighter.SOONER,
-            "Who hears of an unresolved alert, and how long after it opened."),
+            "Who is to be notified of an unresolved alert, and how long after it opened;"
+            " nothing is sent yet."),
     Setting("rules.*.mode", MODE, "", _REPLACE, _HIGHER,
             "What one rule may do, in place of the mode of its check."),
     Setting("rules.*.weight", Whole(0, 100), "points", _REPLACE, _HIGHER,

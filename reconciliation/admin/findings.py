@@ -16,7 +16,11 @@ from audit.correlation import current_correlation_id
 from governance.admin.scoped import ScopedAdmin, TenantFilter, as_json, page_link
 from governance.services.access import caller_in_tenant
 from reconciliation.models import Alert, AlertState, Finding
-from reconciliation.services.alerts import AlertNotFound, CannotAcknowledge, acknowledge_alert
+from reconciliation.services.alert_answers import (
+    AlertNotFound,
+    CannotAcknowledge,
+    acknowledge_alert,
+)
 
 _MOST_AT_ONCE = 100
 

@@ -20,12 +20,13 @@ from reconciler_site.base.queries import StrictQuery
 from reconciliation.api.base import RowList, user_id_of
 from reconciliation.api.findings import FindingRow
 from reconciliation.api.matrix import CoherenceSerializer, matrix_values
-from reconciliation.api.rows import RowSerializer
+from reconciliation.api.rows import RowSerializer, shown_time
 from reconciliation.filters import AlertFilter
-from reconciliation.models import Alert
+from reconciliation.models import Alert, AlertState
+from reconciliation.selectors.alerts import escalation_steps
 from reconciliation.selectors.coherence import coherence_matrix
 from reconciliation.selectors.visible import visible_alerts, visible_findings
-from reconciliation.services.alerts import (
+from reconciliation.services.alert_answers import (
     AlertNotFound,
     CannotAcknowledge,
     acknowledge_alert,
@@ -38,14 +39,21 @@ _FIELD_OF = {"reason_too_short": "reason", "too_long": "until"}
 
 
 class LadderStepSerializer(serializers.Serializer[Any]):
-    """Whom an alert speaks to when nobody has answered it."""
+    """Who is to be notified when no one has answered the alert; nothing sends messages yet."""
 
     role = serializers.CharField()
     after_seconds = serializers.IntegerField()
+    state = serializers.CharField(
+        help_text="waiting or due; a due step is not sent: no channel is set up."
+    )
+    due_at = serializers.DateTimeField(
+        allow_null=True, help_text="null: not due yet, or due since before this was recorded."
+    )
+    sent_at = serializers.DateTimeField(allow_null=True, help_text="null: nothing was sent.")
 
 
 class AlertRow(RowSerializer):
-    """One alert: what it is about, who answered it and until when, who hears of it next."""
+    """One alert: what it is about, who answered it and until when, which escalations are due."""
 
     id = serializers.IntegerField()
     finding = serializers.IntegerField(source="finding_id")
@@ -59,7 +67,7 @@ class AlertRow(RowSerializer):
     state = serializers.CharField(help_text="open, acknowledged, snoozed or resolved")
     severity = serializers.CharField(help_text="info, low, medium, high or critical")
     state_digest = serializers.CharField(
-        help_text="Of both heads and the rule hits now; an acknowledgement covers exactly this."
+        help_text="Of both heads and the rule hits now; an answer covers exactly this."
     )
     opened_at = serializers.DateTimeField()
     acknowledged_as = serializers.CharField(help_text="Who acknowledged it last; may be empty.")
@@ -68,13 +76,38 @@ class AlertRow(RowSerializer):
     acknowledge_expires_at = serializers.DateTimeField(allow_null=True)
     acknowledged_state_digest = serializers.CharField()
     snoozed_until = serializers.DateTimeField(allow_null=True)
+    snoozed_state_digest = serializers.CharField()
     escalation_ladder = LadderStepSerializer(many=True)
-    escalation_step = serializers.IntegerField(help_text="Steps of the ladder taken so far.")
-    next_escalation_at = serializers.DateTimeField(allow_null=True)
+    escalation_step = serializers.IntegerField(help_text="Steps of the ladder that are due.")
+    next_escalation_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the next step becomes due; null unless the alert is open."
+    )
     reopened_count = serializers.IntegerField()
+    flapping_until = serializers.DateTimeField(
+        allow_null=True,
+        help_text="It came and went more than 3 times within an hour: it stays open until then.",
+    )
     resolved_at = serializers.DateTimeField(allow_null=True)
     resolution = serializers.CharField()
     correlation_id = serializers.CharField()
+
+    def to_representation(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row with its escalation as it stands."""
+        shown = super().to_representation(row)
+        steps = escalation_steps(row["escalation_ladder"], steps_due=row["escalation_step"])
+        shown["escalation_ladder"] = [
+            {
+                "role": step.role,
+                "after_seconds": step.after_seconds,
+                "state": "due" if step.is_due else "waiting",
+                "due_at": shown_time(step.due_at),
+                "sent_at": None,
+            }
+            for step in steps
+        ]
+        if row["state"] != AlertState.OPEN:
+            shown["next_escalation_at"] = None
+        return shown
 
 
 class AlertInFull(AlertRow):
@@ -104,14 +137,19 @@ class AcknowledgeBody(BodySerializer):
 
 
 class SnoozeBody(BodySerializer):
-    """Until when, and why."""
+    """Until when, why, and what the caller was looking at."""
 
     until = MomentField(help_text="At most 30 days away.")
     reason = serializers.CharField(max_length=1000, help_text="At least 10 characters.")
+    expected_state_digest = serializers.CharField(
+        required=False,
+        max_length=64,
+        help_text="`state_digest` as it was read; without it, whatever holds now.",
+    )
 
 
 class UnacknowledgeBody(BodySerializer):
-    """Why the alert should speak again."""
+    """Why the alert should be open again."""
 
     reason = serializers.CharField(max_length=1000, required=False, default="", allow_blank=True)
 
@@ -138,7 +176,7 @@ class AlertDetail(StrictQuery):
 class AcknowledgeAlert(StrictQuery):
     """Acknowledges an alert in the state that the caller looked at, for a limited time.
 
-    When the branch moves, the acknowledgement is void and the alert speaks again.
+    When the branch moves, the acknowledgement is void and the alert is open again.
     """
 
     required_scope = "alerts"
@@ -167,7 +205,10 @@ class AcknowledgeAlert(StrictQuery):
 
 
 class SnoozeAlert(StrictQuery):
-    """Silences an alert until a moment; it speaks again then by itself."""
+    """Silences an alert, in the state that the caller looked at, until a moment.
+
+    It opens again then, or as soon as the branch or the rules that hit move.
+    """
 
     required_scope = "alerts"
 
@@ -183,6 +224,8 @@ class SnoozeAlert(StrictQuery):
                 caller=caller,
                 until=asked["until"],
                 reason=asked["reason"],
+                expected_state_digest=asked.get("expected_state_digest")
+                or _digest_now(alert_id, caller),
                 correlation_id=current_correlation_id(),
                 now=timezone.now(),
             ),

@@ -134,6 +134,12 @@ class AlertFigures(serializers.Serializer[Any]):
     by_severity = serializers.DictField(child=serializers.IntegerField())
     by_state = serializers.DictField(child=serializers.IntegerField())
     oldest_open_at = serializers.DateTimeField(allow_null=True)
+    escalations_due = serializers.IntegerField(
+        help_text="Open alerts with an escalation that is due and was not sent."
+    )
+    notification_channels = serializers.IntegerField(
+        help_text="Channels that messages can be sent through; 0: nothing is sent to anyone."
+    )
 
 
 class LeaseFigures(serializers.Serializer[Any]):

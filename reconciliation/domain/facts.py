@@ -209,6 +209,9 @@ class FindingFact:
     severity: str
     alerting: bool
     rule_ids: tuple[str, ...]
+    reopened_count: int = later(0)
+    own_state: tuple[str, ...] = later(())
+    """Of a finding about the default branch: the accepted and the present one, in place of heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,14 @@ class AlertFact:
     escalation_step: int
     next_escalation_at: datetime | None
     ladder: tuple[tuple[str, int], ...]
+    snoozed_state_digest: str = later("")
+    answered_moves: int | None = later(None)
+    """Moves of the state when a person answered; None: the answer is older than their count."""
+    reopened_count: int = later(0)
+    reopenings: tuple[datetime, ...] = later(())
+    """When it was reopened lately, oldest first."""
+    flapping_until: datetime | None = later(None)
+    resolved_at: datetime | None = later(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +248,5 @@ class AlertFacts:
     observed_head: str | None
     findings: tuple[FindingFact, ...]
     alerts: tuple[AlertFact, ...]
+    head_changes: int = later(0)
+    """How often the observed head moved: it tells a head that came back from one that stayed."""

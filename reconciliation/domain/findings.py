@@ -92,8 +92,9 @@ class Decision:
 class AlertAct:
     """One thing to do about an alert.
 
-    `act`: open, reopen, update, void_acknowledgement, expire_acknowledgement, end_snooze, escalate
-    or resolve.
+    `act`: open, reopen, update, void_acknowledgement, expire_acknowledgement, void_snooze,
+    end_snooze, escalation_due or resolve. `reopenings` and `flapping_until` come with a finding
+    that returned.
     """
 
     act: str
@@ -104,3 +105,9 @@ class AlertAct:
     step: int = 0
     next_escalation_at: datetime | None = None
     reason: str = ""
+    due_at: datetime | None = later(None)
+    """Of an escalation: since when its step is due."""
+    continues_ladder: bool = later(False)
+    """Of a reopening: the ladder goes on at `step` instead of beginning anew."""
+    reopenings: tuple[datetime, ...] = later(())
+    flapping_until: datetime | None = later(None)

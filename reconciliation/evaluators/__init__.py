@@ -34,7 +34,7 @@ EVALUATORS: dict[str, tuple[type[Any], Evaluator]] = {
 """Task kind to the type of its facts and its rule; replay looks here too."""
 
 RULES_VERSIONS: dict[str, int] = {
-    "divergence_alert": 1,
+    "divergence_alert": 2,
     "head_drift": 1,
     "lease_renewal": 1,
     "missing_run": 2,

@@ -94,10 +94,11 @@ class AlertState(models.TextChoices):
 class Alert(models.Model):
     """What a person must look at: one per finding fingerprint.
 
-    Life: open -> acknowledged (reason, expiry, bound to `state_digest`) -> open again when the
-    state moves or the acknowledgement expires; open -> snoozed until -> open; any of them ->
-    resolved by evidence; resolved -> open (reopened, counted). Open alerts climb the escalation
-    ladder that was copied from the policy when they opened.
+    Life: open -> acknowledged or snoozed (reason, end, bound to `state_digest` and to how often the
+    state moved) -> open again when the state moves or the time is up; any of them -> resolved by
+    evidence, but not while flapping; resolved -> open (reopened, counted). Open alerts climb the
+    escalation ladder that was copied from the policy when they opened: a step of it becomes *due*.
+    Nothing sends messages yet, so no step is ever sent. A reopening within a day goes on climbing.
     """
 
     finding = models.OneToOneField(Finding, on_delete=models.CASCADE, related_name="alert")
@@ -122,10 +123,29 @@ class Alert(models.Model):
     acknowledge_expires_at = models.DateTimeField(null=True, blank=True)
     acknowledged_state_digest = models.CharField(max_length=64, blank=True)
     snoozed_until = models.DateTimeField(null=True, blank=True)
-    escalation_ladder = models.JSONField(default=list)
-    escalation_step = models.PositiveSmallIntegerField(default=0)
-    next_escalation_at = models.DateTimeField(null=True, blank=True)
+    snoozed_state_digest = models.CharField(max_length=64, blank=True, db_default="")
+    answered_moves = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Head changes and returns of the finding when it was answered.",
+    )
+    escalation_ladder = models.JSONField(
+        default=list, help_text="Steps with role, after_seconds and, once due, due_at."
+    )
+    escalation_step = models.PositiveSmallIntegerField(default=0, help_text="Steps that are due.")
+    next_escalation_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the next step is due, if the alert is open then."
+    )
     reopened_count = models.PositiveIntegerField(default=0)
+    reopenings = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="The newest times at which it was reopened, oldest first.",
+    )
+    flapping_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then it stays open, whatever its finding does."
+    )
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolution = models.CharField(max_length=300, blank=True)
     correlation_id = models.CharField(max_length=64)
@@ -142,6 +162,12 @@ class Alert(models.Model):
             # Tick: what is due for escalation or whose acknowledgement ends.
             models.Index(
                 fields=("next_escalation_at",), name="alert_escalating", condition=Q(state="open")
+            ),
+            # Tick: flapping alerts that have been quiet for long enough.
+            models.Index(
+                fields=("flapping_until",),
+                name="alert_flapping",
+                condition=Q(flapping_until__isnull=False),
             ),
         )
 

@@ -1,10 +1,11 @@
 """Alerts as people see them: the list, worst first, and one alert in full; changes nothing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.utils.dateparse import parse_datetime
 
 from audit.domain.caller import Caller
@@ -17,6 +18,8 @@ from reconciliation.selectors.visible import visible_alerts
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 UNRESOLVED = "unresolved"
+ESCALATED = Count("id", filter=Q(state=AlertState.OPEN, escalation_step__gt=0))
+"""How many of the alerts are open with an escalation that is due; none of them was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,43 @@ class AlertFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationStep:
+    """One step of an alert's ladder: who, after how long, and since when it is due.
+
+    `due_at` is None while it is not due, and for steps that became due before that was recorded.
+    Nothing sends messages yet: a step that is due was not sent.
+    """
+
+    role: str
+    after_seconds: int
+    is_due: bool
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertPage:
     """One alert in full. `branch` and `matrix` are None once the branch row is gone."""
 
     alert: Alert
+    escalation: tuple[EscalationStep, ...]
     branch: Branch | None
     matrix: CoherenceMatrix | None
     timeline: tuple[HistoryLine, ...]
+
+
+def escalation_steps(
+    ladder: Sequence[Mapping[str, Any]], *, steps_due: int
+) -> tuple[EscalationStep, ...]:
+    """Return the steps of a stored ladder, of which the first `steps_due` are due."""
+    return tuple(
+        EscalationStep(
+            role=step["role"],
+            after_seconds=step["after_seconds"],
+            is_due=number <= steps_due,
+            due_at=datetime.fromisoformat(step["due_at"]) if step.get("due_at") else None,
+        )
+        for number, step in enumerate(ladder, start=1)
+    )
 
 
 def filtered_alerts(caller: Caller, *, chosen: AlertFilter) -> QuerySet[Alert]:
@@ -135,6 +168,7 @@ def alert_page(alert_id: int, caller: Caller, *, now: datetime) -> AlertPage:
     )
     return AlertPage(
         alert=alert,
+        escalation=escalation_steps(alert.escalation_ladder, steps_due=alert.escalation_step),
         branch=branch,
         matrix=coherence_matrix(branch, now=now) if branch else None,
         timeline=_timeline(alert, caller),

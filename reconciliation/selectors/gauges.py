@@ -19,6 +19,7 @@ from reconciliation.models import (
     TaskState,
     WebhookRefusal,
 )
+from reconciliation.selectors.alerts import ESCALATED
 from reconciliation.selectors.circuits import open_by_cause
 from reconciliation.selectors.heartbeats import heartbeats
 
@@ -43,6 +44,7 @@ class Gauges:
     running_since: datetime | None
     dead_letters: dict[str, int]
     alerts: dict[tuple[str, str], int]
+    escalations_due: dict[str, int]
     alerts_of_tenant: dict[str, int]
     leases: dict[str, int]
     refusals: dict[tuple[str, str], int]
@@ -56,11 +58,15 @@ class Gauges:
 def read_gauges(*, now: datetime) -> Gauges:
     """Return the gauges, in eleven queries."""
     watches = _watches()
+    alerts = _alerts()
     return Gauges(
         queued=_queued(now),
         running_since=_running_since(),
         dead_letters=_dead_letters(),
-        alerts=_alerts(),
+        alerts={(severity, state): number for severity, state, number, _ in alerts},
+        escalations_due={
+            severity: escalated for severity, state, _, escalated in alerts if state == "open"
+        },
         alerts_of_tenant=_alerts_of_tenant(),
         leases=_leases(now),
         refusals=_refusals(),
@@ -98,14 +104,13 @@ def _dead_letters() -> dict[str, int]:
     return dict(rows.values_list("task_kind").annotate(number=Count("id")))
 
 
-def _alerts() -> dict[tuple[str, str], int]:
-    rows = (
+def _alerts() -> list[tuple[str, str, int, int]]:
+    return list(
         Alert.objects.exclude(state=AlertState.RESOLVED)
         .order_by("severity", "state")
         .values_list("severity", "state")
-        .annotate(number=Count("id"))
+        .annotate(number=Count("id"), escalated=ESCALATED)
     )
-    return {(severity, state): number for severity, state, number in rows}
 
 
 def _alerts_of_tenant() -> dict[str, int]:

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Min, Q, Sum
 from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
 from reconciliation.models import AlertState, Heartbeat, RepositoryWatch, TaskKind, TaskState
+from reconciliation.selectors.alerts import ESCALATED
 from reconciliation.selectors.circuits import OpenCircuits, open_circuits
 from reconciliation.selectors.overview_values import (
     AlertCounts,
@@ -108,7 +109,7 @@ def _alerts(caller: Caller) -> AlertCounts:
         .order_by()
         .exclude(state=AlertState.RESOLVED)
         .values("severity", "state")
-        .annotate(number=Count("id"), oldest=Min("opened_at"))
+        .annotate(number=Count("id"), oldest=Min("opened_at"), escalated=ESCALATED)
     )
     by_severity = dict.fromkeys(SEVERITIES_WORST_FIRST, 0)
     by_state = {AlertState.OPEN.value: 0, "acknowledged": 0, "snoozed": 0}
@@ -122,6 +123,7 @@ def _alerts(caller: Caller) -> AlertCounts:
         unacknowledged=by_state[AlertState.OPEN],
         unresolved=sum(by_state.values()),
         oldest_unacknowledged_at=min(oldest, default=None),
+        escalations_due=sum(row["escalated"] for row in rows),
     )
 
 

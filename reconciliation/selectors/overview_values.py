@@ -14,6 +14,8 @@ class AlertCounts:
     unacknowledged: int
     unresolved: int
     oldest_unacknowledged_at: datetime | None
+    escalations_due: int
+    """Open alerts with an escalation that is due; nothing sends messages yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from django.db.models import Count, Max, Min, Q, Sum
 from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
 from reconciliation.models import AlertState, WebhookRefusal
+from reconciliation.selectors.alerts import ESCALATED
 from reconciliation.selectors.counts import SEVERITIES_WORST_FIRST
 from reconciliation.selectors.status_values import Figures, Reason
 from reconciliation.selectors.visible import visible_alerts, visible_sources, visible_watches
@@ -109,12 +110,13 @@ def alerts_part(caller: Caller, _: datetime) -> Figures:
         .order_by()
         .exclude(state=AlertState.RESOLVED)
         .values_list("severity", "state")
-        .annotate(number=Count("id"), oldest=Min("opened_at"))
+        .annotate(number=Count("id"), oldest=Min("opened_at"), escalated=ESCALATED)
     )
     by_severity = dict.fromkeys(SEVERITIES_WORST_FIRST, 0)
     by_state = {"open": 0, "acknowledged": 0, "snoozed": 0}
-    oldest = []
-    for severity, state, number, opened_at in rows:
+    oldest, escalations_due = [], 0
+    for severity, state, number, opened_at, escalated in rows:
+        escalations_due += escalated
         by_severity[severity] += number
         by_state[state] += number
         if state == AlertState.OPEN:
@@ -124,6 +126,8 @@ def alerts_part(caller: Caller, _: datetime) -> Figures:
         "by_severity": by_severity,
         "by_state": by_state,
         "oldest_open_at": min(oldest, default=None),
+        "escalations_due": escalations_due,
+        "notification_channels": 0,
     }
     return Figures(values)
 

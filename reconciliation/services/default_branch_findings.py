@@ -48,7 +48,6 @@ def open_default_branch_finding(
         reason=f"HEAD names {default_branch}",
         correlation_id=correlation_id,
         now=now,
-        state=(accepted, default_branch),
     )
 
 

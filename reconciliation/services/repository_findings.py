@@ -6,18 +6,20 @@ acknowledges an alert locks it before the chain's head, and so must we.
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 
-from audit.domain.canonical import sha256_of
 from audit.domain.entries import RECONCILER, Entry
 from audit.setwise import insert_rows
 from governance.selectors.branch_facts import RepositoryRow
 from governance.services.policies import load_policies
-from reconciliation.domain.findings import AlertAct, FindingDraft
+from reconciliation.domain.facts import AlertFacts, Place
+from reconciliation.domain.findings import FindingDraft
 from reconciliation.domain.identity import finding_fingerprint
-from reconciliation.models import Alert, AlertState, Finding, FindingState
+from reconciliation.evaluators.divergence_alert import evaluate_divergence_alert
+from reconciliation.models import Finding, FindingState
+from reconciliation.services.alert_facts import alert_fact, finding_fact
 from reconciliation.services.alerts import perform_alert_acts
 from reconciliation.services.finding_rows import FINDING_COLUMNS, FINDING_UPSERT
 
@@ -67,13 +69,8 @@ def open_finding(
     reason: str,
     correlation_id: str,
     now: datetime,
-    state: tuple[str | None, str | None] = (None, None),
 ) -> list[Entry]:
-    """Open a finding, or reopen it, and raise its alert; call it inside a transaction.
-
-    `state` is what an acknowledgement is bound to besides the rules: what governance expects, and
-    what is. When it moved, an acknowledgement or a snooze of the alert ends.
-    """
+    """Open a finding, or reopen it, and raise its alert; call it inside a transaction."""
     fingerprint = about.fingerprint(draft.stable_class)
     row = _row(about, draft, fingerprint, correlation_id=correlation_id, now=now)
     insert_rows(
@@ -83,15 +80,6 @@ def open_finding(
         [tuple(row[name] for name in FINDING_COLUMNS)],
         on_conflict=FINDING_UPSERT,
     )
-    policy = load_policies([about.place.id]).for_branch(about.place.id, "")
-    ladder = [(step.role, step.after_seconds) for step in policy.alerts.escalation]
-    opening = AlertAct(
-        "open",
-        fingerprint,
-        draft.severity,
-        sha256_of([*state, sorted(hit.rule for hit in draft.rule_hits)]),
-        next_escalation_at=now + timedelta(seconds=ladder[0][1]) if ladder else None,
-    )
     # At once and without a task: a request that was refused must never become work.
     return [
         about.entry(
@@ -100,25 +88,17 @@ def open_finding(
             correlation_id=correlation_id,
             now=now,
         ),
-        *perform_alert_acts(
-            [
-                opening,
-                replace(opening, act="reopen"),
-                replace(opening, act="update"),
-                *_no_longer_answered(fingerprint, opening),
-            ],
-            correlation_id=correlation_id,
-            ladder=ladder,
-            entry=about.entry("alert", "", correlation_id=correlation_id, now=now),
-            now=now,
-        ),
+        *_bring_alert_in_line(about, fingerprint, correlation_id=correlation_id, now=now),
     ]
 
 
 def resolve_finding(
     about: About, stable_class: str, *, resolution: str, correlation_id: str, now: datetime
 ) -> list[Entry]:
-    """Resolve an open finding and its alert by evidence; nothing when it is not open."""
+    """Resolve an open finding and its alert by evidence; nothing when it is not open.
+
+    A flapping alert stays open: a tick resolves it once it has been quiet for long enough.
+    """
     fingerprint = about.fingerprint(stable_class)
     if not Finding.objects.filter(fingerprint=fingerprint, state=FindingState.OPEN).update(
         state=FindingState.RESOLVED, resolved_at=now, resolution=resolution
@@ -126,28 +106,34 @@ def resolve_finding(
         return []
     return [
         about.entry("finding.resolve", resolution, correlation_id=correlation_id, now=now),
-        *perform_alert_acts(
-            [AlertAct("resolve", fingerprint, reason=resolution)],
-            correlation_id=correlation_id,
-            ladder=[],
-            entry=about.entry("alert", "", correlation_id=correlation_id, now=now),
-            now=now,
+        *_bring_alert_in_line(
+            about, fingerprint, resolution=resolution, correlation_id=correlation_id, now=now
         ),
     ]
 
 
-def _no_longer_answered(fingerprint: str, opening: AlertAct) -> list[AlertAct]:
-    """Return the end of an answer that was given to another state than the one there is now."""
-    alert = Alert.objects.filter(finding__fingerprint=fingerprint).first()
-    if alert is None:
-        return []
-    reason = "the state that it was given for has moved"
-    answered = alert.acknowledged_state_digest
-    if alert.state == AlertState.ACKNOWLEDGED and answered != opening.state_digest:
-        return [replace(opening, act="void_acknowledgement", reason=reason)]
-    if alert.state == AlertState.SNOOZED and alert.state_digest != opening.state_digest:
-        return [replace(opening, act="end_snooze", reason=reason)]
-    return []
+def _bring_alert_in_line(
+    about: About, fingerprint: str, *, resolution: str = "", correlation_id: str, now: datetime
+) -> list[Entry]:
+    finding = Finding.objects.select_related("alert").get(fingerprint=fingerprint)
+    alert = alert_fact(finding.alert) if hasattr(finding, "alert") else None
+    policy = load_policies([about.place.id]).for_branch(about.place.id, "")
+    # No head is part of the state: an answer holds until the rules, or the finding's own differ.
+    facts = AlertFacts(
+        place=Place(about.place.tenant, about.place.workspace, about.place.slug, ""),
+        governed_head=None,
+        observed_head=None,
+        findings=(finding_fact(finding),),
+        alerts=(alert,) if alert else (),
+    )
+    acts = evaluate_divergence_alert(facts, policy, now).alert_acts
+    return perform_alert_acts(
+        [replace(act, reason=resolution) if act.act == "resolve" else act for act in acts],
+        correlation_id=correlation_id,
+        ladder=[(step.role, step.after_seconds) for step in policy.alerts.escalation],
+        entry=about.entry("alert", "", correlation_id=correlation_id, now=now),
+        now=now,
+    )
 
 
 def _row(

@@ -14,7 +14,13 @@ from governance.selectors.branch_facts import (
 )
 from governance.selectors.policies import shortest_idle_days
 from reconciliation.domain.worklist import WorkItem
-from reconciliation.models import Alert, AlertState, ReconciliationTask, TaskKind
+from reconciliation.models import (
+    Alert,
+    AlertState,
+    FindingState,
+    ReconciliationTask,
+    TaskKind,
+)
 
 _RECHECK_STALE = timedelta(hours=24)
 
@@ -62,7 +68,24 @@ def _alerts_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datet
         }[AlertState(row.state)]
         about = f"{row.state} {row.finding.fingerprint[:16]} step {row.escalation_step}"
         due.append((row.repository_id, row.branch, about, moment or now))
-    return due
+    return due + _quiet_again(now=now, limit=limit)
+
+
+def _quiet_again(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
+    """Return the flapping alerts whose finding has been gone for long enough."""
+    rows = (
+        Alert.objects.filter(
+            flapping_until__lte=now,
+            finding__state=FindingState.RESOLVED,
+            repository__is_active=True,
+        )
+        .order_by("id")
+        .values_list("repository_id", "branch", "finding__fingerprint", "flapping_until")[:limit]
+    )
+    return [
+        (pk, branch, f"quiet {fingerprint[:16]}", until or now)
+        for pk, branch, fingerprint, until in rows
+    ]
 
 
 def stale_items(

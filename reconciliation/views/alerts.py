@@ -15,7 +15,7 @@ from reconciliation.models import Alert, AlertState, FindingState, Severity, Tas
 from reconciliation.selectors.alerts import UNRESOLVED, AlertFilter, alert_list, alert_page
 from reconciliation.selectors.findings import FindingFilter, finding_list
 from reconciliation.selectors.visible import visible_alerts
-from reconciliation.services.alerts import (
+from reconciliation.services.alert_answers import (
     AlertNotFound,
     CannotAcknowledge,
     acknowledge_alert,
@@ -109,7 +109,8 @@ def _alert(visit: Visit, alert_id: int, *, wrong: ReasonForm | None) -> HttpResp
     failed = next((name for name, form in forms.items() if type(form) is type(wrong)), "")
     if wrong is not None:
         forms[failed] = wrong
-    forms["acknowledge"].bind_to(expected_state_digest=seen.alert.state_digest)
+    for name in ("acknowledge", "snooze"):
+        forms[name].bind_to(expected_state_digest=seen.alert.state_digest)
     if seen.branch is not None:
         forms["accept"].bind_to(expected_head=seen.branch.observed_head or "")
     return visit.page(
@@ -148,14 +149,14 @@ def acknowledge(visit: Visit, alert_id: int) -> HttpResponse:
             correlation_id=visit.correlation_id,
             now=visit.now,
         ),
-        done="Acknowledged. It speaks again when the branch moves or the time is up.",
+        done="Acknowledged. The alert opens again when the time is up or the branch moves.",
     )
 
 
 @require_POST
 @for_people
 def snooze(visit: Visit, alert_id: int) -> HttpResponse:
-    """Silence the alert until a moment."""
+    """Silence the alert until a moment, in the state that was on the screen."""
     caller = visit.caller_with("alerts", tenant=_tenant_of(visit, alert_id))
     form = SnoozeForm(visit.request.POST)
     return _answer(
@@ -167,10 +168,11 @@ def snooze(visit: Visit, alert_id: int) -> HttpResponse:
             caller=caller,
             until=visit.now + timedelta(hours=form.cleaned_data["hours"]),
             reason=form.cleaned_data["reason"],
+            expected_state_digest=form.cleaned_data["expected_state_digest"],
             correlation_id=visit.correlation_id,
             now=visit.now,
         ),
-        done="Snoozed. It speaks again by itself.",
+        done="Snoozed. The alert opens again when the snooze ends or the branch moves.",
     )
 
 

@@ -65,9 +65,16 @@ class AcknowledgeForm(ReasonForm):
 
 
 class SnoozeForm(ReasonForm):
-    """Silence until a moment; nothing is said about the cause."""
+    """Silence until a moment, for exactly the state that was on the screen."""
 
-    hours = forms.TypedChoiceField(choices=_LENGTHS, coerce=int, initial=4, label="Quiet for")
+    hours = forms.TypedChoiceField(
+        choices=_LENGTHS,
+        coerce=int,
+        initial=4,
+        label="Quiet for",
+        help_text="Ends earlier if the branch or the reasons for the alert change.",
+    )
+    expected_state_digest = forms.CharField(widget=forms.HiddenInput)
 
 
 class ReopenForm(ReasonForm):

@@ -40,8 +40,9 @@ def test_the_golden_file_leaves_no_check_no_rule_and_no_act_out() -> None:
         "update",
         "void_acknowledgement",
         "expire_acknowledgement",
+        "void_snooze",
         "end_snooze",
-        "escalate",
+        "escalation_due",
         "resolve",
     }
 

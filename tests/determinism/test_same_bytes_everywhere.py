@@ -122,7 +122,7 @@ def test_the_state_is_worth_comparing() -> None:
             "not yet due",
             "renew",
             "expire",
-            "escalate",
+            "escalation_due",
             "open",
             "dead",
             "unrelated",

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from audit.domain.canonical import canonical_json, sha256_of
+from audit.domain.canonical import canonical_json, sha256_of, utc_text
 from audit.domain.entries import RECONCILER, Actor, ActorKind, Entry
 from audit.services import append
 from governance.models import (
@@ -847,12 +847,14 @@ def _alert(
     reopened: int,
 ) -> None:
     now, repository = story.now, finding.repository
-    ladder = [
+    opened = raised.completed_at or now
+    ladder: list[dict[str, Any]] = [
         {"role": "maintainer", "after_seconds": 900},
         {"role": "security-reviewer", "after_seconds": 3600},
         {"role": "release-manager", "after_seconds": 14400},
     ]
-    opened = raised.completed_at or now
+    for due in ladder[:escalated]:
+        due["due_at"] = utc_text(opened + timedelta(seconds=due["after_seconds"]))
     alert = Alert.objects.create(
         finding=finding,
         repository=repository,
@@ -869,14 +871,14 @@ def _alert(
     )
     acts = [(opened, RECONCILER, "alert.open", "opened", finding.summary)]
     for step in range(escalated):
-        after = timedelta(seconds=int(str(ladder[step]["after_seconds"])))
+        after = timedelta(seconds=ladder[step]["after_seconds"])
         acts.append(
             (
                 opened + after,
                 RECONCILER,
-                "alert.escalate",
-                "notified",
-                f"Nobody acknowledged it; told {ladder[step]['role']}.",
+                "alert.escalation_due",
+                str(finding.severity),
+                f"unresolved: step {step + 1} of {len(ladder)} is due",
             )
         )
     if state == "acknowledged":
@@ -898,6 +900,7 @@ def _alert(
         )
     if state == "snoozed":
         alert.snoozed_until = now + timedelta(hours=19)
+        alert.snoozed_state_digest = alert.state_digest
         acts.append(
             (
                 now - timedelta(hours=2),

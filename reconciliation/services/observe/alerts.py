@@ -6,9 +6,10 @@ from datetime import datetime
 
 from governance.selectors.branch_facts import RepositoryRow, branches_by_key
 from governance.services.policies import PolicyResolver
-from reconciliation.domain.facts import AlertFact, AlertFacts, FindingFact, Place
+from reconciliation.domain.facts import AlertFacts, Place
 from reconciliation.models import Alert, Finding
 from reconciliation.remotes.base import Remote
+from reconciliation.services.alert_facts import alert_fact, finding_fact
 from reconciliation.services.observe.values import Batch, Gathered
 from reconciliation.services.queue import ClaimedTask
 
@@ -45,37 +46,9 @@ def observe_alerts(
             place=Place(task.tenant, task.workspace, task.repo, task.branch),
             governed_head=branch.governed_head if branch else None,
             observed_head=branch.observed_head if branch else None,
-            findings=tuple(_finding_fact(row) for row in findings.get(key, [])),
-            alerts=tuple(_alert_fact(row) for row in alerts.get(key, [])),
+            findings=tuple(finding_fact(row) for row in findings.get(key, [])),
+            alerts=tuple(alert_fact(row) for row in alerts.get(key, [])),
+            head_changes=branch.head_changes if branch else 0,
         )
         batch.gathered.append(Gathered(task, facts, policies.for_branch(*key)))
     return batch
-
-
-def _finding_fact(row: Finding) -> FindingFact:
-    return FindingFact(
-        finding_id=row.pk,
-        fingerprint=row.fingerprint,
-        check_kind=row.check_kind,
-        stable_class=row.stable_class,
-        state=row.state,
-        severity=row.severity,
-        alerting=row.alerting,
-        rule_ids=tuple(sorted(hit["rule"] for hit in row.rule_hits)),
-    )
-
-
-def _alert_fact(row: Alert) -> AlertFact:
-    return AlertFact(
-        fingerprint=row.finding.fingerprint,
-        state=row.state,
-        severity=row.severity,
-        state_digest=row.state_digest,
-        acknowledged_state_digest=row.acknowledged_state_digest,
-        acknowledge_expires_at=row.acknowledge_expires_at,
-        snoozed_until=row.snoozed_until,
-        opened_at=row.opened_at,
-        escalation_step=row.escalation_step,
-        next_escalation_at=row.next_escalation_at,
-        ladder=tuple((step["role"], step["after_seconds"]) for step in row.escalation_ladder),
-    )

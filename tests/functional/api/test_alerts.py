@@ -11,6 +11,7 @@ from audit.domain.caller import Caller
 from audit.domain.entries import RECONCILER
 from audit.selectors import entries_of_object
 from governance.models import Membership
+from reconciliation.metrics import COLLECTOR
 from reconciliation.models import Alert
 from tests.conftest import World
 from tests.factories.governance import HEAD_A, HEAD_B, api_client
@@ -144,6 +145,81 @@ def test_a_snoozed_alert_speaks_again_when_it_is_taken_back(
     assert snoozed["state"] == "snoozed"
     assert datetime.fromisoformat(snoozed["snoozed_until"]) == datetime.fromisoformat(until)
     assert (speaking["state"], speaking["snoozed_until"]) == ("open", None)
+
+
+def test_a_snooze_of_what_has_moved_since_is_refused(operator: APIClient, alert: Alert) -> None:
+    seen = alert.state_digest
+    Alert.objects.filter(pk=alert.pk).update(state_digest="moved" * 10)
+    body = {"reason": REASON, "until": in_days(1), "expected_state_digest": seen}
+
+    refused = answer(operator, alert, "snooze", body)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_moved")
+    alert.refresh_from_db()
+    assert alert.state == "open"
+
+
+def test_a_snooze_says_which_state_it_covers(operator: APIClient, alert: Alert) -> None:
+    told = answer(operator, alert, "snooze", {"reason": REASON, "until": in_days(1)}).json()
+
+    assert told["snoozed_state_digest"] == told["state_digest"] == alert.state_digest
+
+
+@pytest.mark.parametrize(
+    ("state", "next_at"),
+    [("open", "2026-03-02T12:15:00.000000Z"), ("acknowledged", None), ("resolved", None)],
+)
+def test_an_escalation_is_due_and_not_sent(
+    state: str, next_at: str | None, operator: APIClient, alert: Alert
+) -> None:
+    due_at = "2026-03-02T12:00:00.000000Z"
+    ladder = [
+        {"role": "maintainer", "after_seconds": 900, "due_at": due_at},
+        {"role": "release-manager", "after_seconds": 1800},
+    ]
+    Alert.objects.filter(pk=alert.pk).update(
+        state=state,
+        escalation_ladder=ladder,
+        escalation_step=1,
+        next_escalation_at=datetime(2026, 3, 2, 12, 15, tzinfo=UTC),
+    )
+
+    for shown in (
+        operator.get(f"/api/v1/alerts/{alert.pk}").json(),
+        operator.get("/api/v1/alerts", {"state": state}).json()["results"][0],
+    ):
+        assert shown["escalation_ladder"] == [
+            {
+                "role": "maintainer",
+                "after_seconds": 900,
+                "state": "due",
+                "due_at": due_at,
+                "sent_at": None,
+            },
+            {
+                "role": "release-manager",
+                "after_seconds": 1800,
+                "state": "waiting",
+                "due_at": None,
+                "sent_at": None,
+            },
+        ]
+        assert shown["next_escalation_at"] == next_at
+
+
+def test_status_and_metrics_count_escalations_that_are_due(
+    operator: APIClient, alert: Alert
+) -> None:
+    Alert.objects.filter(pk=alert.pk).update(escalation_step=1)
+    COLLECTOR.forget()
+
+    figures = operator.get("/api/v1/status").json()["parts"]["alerts"]["figures"]
+    families = {family.name: family for family in COLLECTOR.collect()}
+
+    assert (figures["escalations_due"], figures["notification_channels"]) == (1, 0)
+    due = families["reconciler_escalations_due"].samples
+    assert [(one.labels["severity"], one.value) for one in due] == [(alert.severity, 1)]
+    assert families["reconciler_notification_channels"].samples[0].value == 0
 
 
 def test_a_logged_in_person_answers_as_themselves_and_only_with_a_csrf_token(

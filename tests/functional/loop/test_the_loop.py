@@ -21,7 +21,7 @@ from reconciliation.models import (
 )
 from reconciliation.remotes.base import RemoteTarget, RemoteUnavailable
 from reconciliation.remotes.memory import MemoryCommit, MemoryRemote
-from reconciliation.services.alerts import acknowledge_alert
+from reconciliation.services.alert_answers import acknowledge_alert
 from reconciliation.services.execute import Drained, Limits, drain
 from reconciliation.services.snapshots import accept_head
 from reconciliation.services.sweeps import Budget, plan_sweep

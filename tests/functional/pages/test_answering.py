@@ -95,12 +95,53 @@ def test_an_alert_that_moved_since_it_was_looked_at_is_not_acknowledged(
     assert f'value="{"f" * 64}"' in response.content.decode()
 
 
-def test_a_snoozed_alert_speaks_again_at_its_time(alert: Alert, olga: Client) -> None:
-    olga.post(f"/alerts/{alert.pk}/snooze", {"reason": REASON, "hours": "4"})
+def test_a_snooze_is_bound_to_a_time_and_to_the_state_on_the_screen(
+    alert: Alert, olga: Client
+) -> None:
+    body = acknowledgement(alert, hours="4")
+
+    shown = olga.post(f"/alerts/{alert.pk}/snooze", body, follow=True).content.decode()
 
     alert.refresh_from_db()
     assert alert.state == AlertState.SNOOZED
     assert alert.snoozed_until is not None
+    assert alert.snoozed_state_digest == alert.state_digest
+    assert "or until the branch or the reasons change" in shown
+
+
+def test_an_alert_that_moved_since_it_was_looked_at_is_not_snoozed(
+    alert: Alert, olga: Client
+) -> None:
+    outdated = acknowledgement(alert, hours="4")
+    Alert.objects.filter(pk=alert.pk).update(state_digest="f" * 64)
+
+    response = olga.post(f"/alerts/{alert.pk}/snooze", outdated)
+
+    alert.refresh_from_db()
+    assert response.status_code == 400
+    assert alert.state == AlertState.OPEN
+    assert "moved since you looked" in response.content.decode()
+
+
+def test_an_escalation_is_due_since_a_moment_and_never_said_to_be_sent(
+    story: Story, olga: Client
+) -> None:
+    alert = Alert.objects.filter(state="open", escalation_step=1).first()
+    assert alert is not None
+
+    shown = olga.get(f"/alerts/{alert.pk}").content.decode()
+    listed = olga.get("/alerts").content.decode()
+    overview = olga.get("/").content.decode()
+
+    card = shown.split('id="escalation"')[1].split("</section>")[0]
+    assert card.count("not sent") == 1
+    assert f'datetime="{alert.escalation_ladder[0]["due_at"]}"' in card
+    assert "No channel is set up" in card
+    assert "escalation step 1 due, not sent" in listed
+    assert "No channel is set up, so nothing was sent to anyone." in overview
+    for page in (shown, listed, overview):
+        assert " told<" not in page
+        assert "notified" not in page
 
 
 def test_an_acknowledgement_can_be_taken_back(story: Story, olga: Client) -> None:

@@ -215,6 +215,7 @@ def divergence_alert_facts() -> st.SearchStrategy[AlertFacts]:
         severity=SEVERITIES,
         alerting=st.booleans(),
         rule_ids=tuples(st.sampled_from(sorted(RULE_WEIGHTS))),
+        reopened_count=st.integers(0, 3),
     )
     alerts = st.builds(
         AlertFact,
@@ -229,6 +230,12 @@ def divergence_alert_facts() -> st.SearchStrategy[AlertFacts]:
         escalation_step=st.integers(0, 5),
         next_escalation_at=st.none() | MOMENTS,
         ladder=tuples(st.tuples(NAMES, st.integers(0, 2_592_000))),
+        snoozed_state_digest=st.sampled_from(["", "d" * 64]),
+        answered_moves=st.none() | st.integers(0, 3),
+        reopened_count=st.integers(0, 3),
+        reopenings=tuples(MOMENTS),
+        flapping_until=st.none() | MOMENTS,
+        resolved_at=st.none() | MOMENTS,
     )
     return st.builds(
         AlertFacts,
@@ -237,6 +244,7 @@ def divergence_alert_facts() -> st.SearchStrategy[AlertFacts]:
         observed_head=HEADS,
         findings=named(findings, "fingerprint"),
         alerts=named(alerts, "fingerprint"),
+        head_changes=st.integers(0, 3),
     )
 
 

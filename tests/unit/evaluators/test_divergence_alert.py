@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from governance.domain.policy import Policy
 from reconciliation.domain.facts import AlertFact, AlertFacts, FindingFact
@@ -49,6 +50,7 @@ def alert(state: str = "open", **values: Any) -> AlertFact:
         "acknowledged_state_digest": NOW_DIGEST if state == "acknowledged" else "",
         "acknowledge_expires_at": NOON + timedelta(days=1) if state == "acknowledged" else None,
         "snoozed_until": NOON + timedelta(days=1) if state == "snoozed" else None,
+        "snoozed_state_digest": NOW_DIGEST if state == "snoozed" else "",
         "opened_at": NOON,
         "escalation_step": 0,
         "next_escalation_at": NOON + seconds(900),
@@ -105,8 +107,8 @@ TABLE: dict[str, dict[str, list[str]]] = {
     },
     "snoozed": {
         "nothing new": [],
-        "the head moved": ["update"],
-        "another rule hit": ["update"],
+        "the head moved": ["update", "void_snooze"],
+        "another rule hit": ["update", "void_snooze"],
         "it got less severe": ["update"],
         "it got harmless": ["update"],
         "its finding was resolved": ["resolve"],
@@ -165,7 +167,7 @@ def test_without_a_ladder_nothing_is_escalated() -> None:
     assert (act.act, act.next_escalation_at) == ("open", None)
 
 
-def test_it_reopens_as_it_opens() -> None:
+def test_long_after_it_was_resolved_it_reopens_as_it_opens() -> None:
     (act,) = decide(alert_facts(FINDING, STATES["resolved"])).alert_acts
 
     assert act == AlertAct(
@@ -174,6 +176,7 @@ def test_it_reopens_as_it_opens() -> None:
         "critical",
         NOW_DIGEST,
         next_escalation_at=NOON + seconds(900),
+        reopenings=(NOON,),
     )
 
 
@@ -218,6 +221,10 @@ def test_many_kinds_of_acts_have_one_short_name() -> None:
 # --- the state that an acknowledgement is bound to ------------------------------------------------
 
 
+ANSWERS = [("acknowledged", "void_acknowledgement"), ("snoozed", "void_snooze")]
+
+
+@pytest.mark.parametrize(("state", "void"), ANSWERS)
 @pytest.mark.parametrize(
     "change",
     [
@@ -228,24 +235,49 @@ def test_many_kinds_of_acts_have_one_short_name() -> None:
         {"governed_head": B, "observed_head": A},
     ],
 )
-def test_a_head_that_moves_voids_the_acknowledgement(change: dict[str, Any]) -> None:
-    facts = alert_facts(FINDING, alert("acknowledged"), **change)
-
-    assert acts(facts) == ["update", "void_acknowledgement"]
+def test_a_head_that_moves_voids_the_answer(change: dict[str, Any], state: str, void: str) -> None:
+    assert acts(alert_facts(FINDING, alert(state), **change)) == ["update", void]
 
 
-def test_a_voided_acknowledgement_speaks_again_and_says_why() -> None:
-    facts = alert_facts(FINDING, alert("acknowledged"), observed_head=C)
+@pytest.mark.parametrize(("state", "void"), ANSWERS)
+def test_a_voided_answer_opens_the_alert_and_says_why(state: str, void: str) -> None:
+    facts = alert_facts(FINDING, alert(state), observed_head=C)
 
-    update, void = decide(facts).alert_acts
+    update, opened = decide(facts).alert_acts
 
     assert update.state_digest == state_digest(facts, FINDING)
-    assert void == AlertAct(
-        "void_acknowledgement",
+    assert opened == AlertAct(
+        void,
         FINDING.fingerprint,
         next_escalation_at=NOON + seconds(900),
         reason="the state that it was given for has moved",
     )
+
+
+@pytest.mark.parametrize(("state", "void"), ANSWERS)
+def test_a_head_that_moved_and_came_back_voids_the_answer_too(state: str, void: str) -> None:
+    answered = alert(state, answered_moves=4)
+
+    assert acts(alert_facts(FINDING, answered, head_changes=4)) == []
+    assert acts(alert_facts(FINDING, answered, head_changes=6)) == [void]
+
+
+@pytest.mark.parametrize(("state", "void"), ANSWERS)
+def test_a_finding_that_went_and_returned_voids_the_answer_too(state: str, void: str) -> None:
+    answered = alert(state, answered_moves=4)
+    returned = finding_fact(reopened_count=1)
+
+    assert acts(alert_facts(returned, answered, head_changes=4)) == ["update", void]
+
+
+@pytest.mark.parametrize(("state", "void"), ANSWERS)
+def test_an_answer_from_before_moves_were_counted_holds_until_the_state_differs(
+    state: str, void: str
+) -> None:
+    facts = alert_facts(FINDING, alert(state), head_changes=6)
+
+    assert acts(facts) == []
+    assert acts(replace(facts, observed_head=C)) == ["update", void]
 
 
 def test_the_order_of_the_rules_is_no_change_of_state() -> None:
@@ -292,7 +324,7 @@ def test_what_was_answered_is_not_escalated(state: str) -> None:
 
 @pytest.mark.parametrize(
     ("due_at", "expected"),
-    [(NOON + INSTANT, []), (NOON, ["escalate"]), (NOON - INSTANT, ["escalate"])],
+    [(NOON + INSTANT, []), (NOON, ["escalation_due"]), (NOON - INSTANT, ["escalation_due"])],
 )
 def test_an_escalation_is_due_at_its_very_instant(due_at: datetime, expected: list[str]) -> None:
     assert acts(alert_facts(FINDING, alert(next_escalation_at=due_at))) == expected
@@ -313,12 +345,13 @@ def test_the_ladder_is_climbed_step_by_step(
 
     assert decide(facts).alert_acts == (
         AlertAct(
-            "escalate",
+            "escalation_due",
             FINDING.fingerprint,
             role=role,
             step=step + 1,
             next_escalation_at=None if next_after is None else NOON + next_after,
-            reason=f"unresolved: step {step + 1} of 3",
+            reason=f"unresolved: step {step + 1} of 3 is due",
+            due_at=NOON,
         ),
     )
 
@@ -374,7 +407,7 @@ def test_what_is_no_longer_of_high_risk_stays_open_but_is_not_escalated() -> Non
     due = alert(next_escalation_at=NOON, severity="medium")
 
     assert acts(alert_facts(QUIET, due)) == []
-    assert acts(alert_facts(finding_fact(severity="medium"), due)) == ["escalate"]
+    assert acts(alert_facts(finding_fact(severity="medium"), due)) == ["escalation_due"]
 
 
 def test_an_update_and_an_escalation_may_come_together() -> None:
@@ -382,8 +415,231 @@ def test_an_update_and_an_escalation_may_come_together() -> None:
 
     decision = decide(facts)
 
-    assert [act.act for act in decision.alert_acts] == ["update", "escalate"]
-    assert decision.decision == "escalate+update"
+    assert [act.act for act in decision.alert_acts] == ["update", "escalation_due"]
+    assert decision.decision == "escalation_due+update"
+
+
+# --- flapping -------------------------------------------------------------------------------------
+
+MINUTE = timedelta(minutes=1)
+THRICE = (NOON - 50 * MINUTE, NOON - 40 * MINUTE, NOON - 20 * MINUTE)
+
+
+def returning(**values: Any) -> AlertFact:
+    """Return an alert that was resolved a minute ago, on step 1 of its ladder."""
+    known = {"resolved_at": NOON - MINUTE, "escalation_step": 1, "next_escalation_at": NOON}
+    return alert("resolved", **(known | values))
+
+
+def reopening(was: AlertFact) -> AlertAct:
+    (act,) = decide(alert_facts(FINDING, was)).alert_acts
+    assert act.act == "reopen"
+    return act
+
+
+@pytest.mark.parametrize(
+    ("next_at", "expected"),
+    [
+        (NOON + 5 * MINUTE, NOON + 5 * MINUTE),
+        (NOON, NOON),
+        (NOON - 5 * MINUTE, NOON),
+        (None, NOON + seconds(3600)),
+    ],
+)
+def test_an_alert_that_returns_soon_gains_no_time_on_its_ladder(
+    next_at: datetime | None, expected: datetime
+) -> None:
+    act = reopening(returning(next_escalation_at=next_at))
+
+    assert (act.continues_ladder, act.step, act.next_escalation_at) == (True, 1, expected)
+
+
+@pytest.mark.parametrize(
+    ("ago", "goes_on"),
+    [
+        (timedelta(hours=24) - INSTANT, True),
+        (timedelta(hours=24), True),
+        (timedelta(hours=24) + INSTANT, False),
+    ],
+)
+def test_after_a_day_the_ladder_begins_anew(ago: timedelta, goes_on: bool) -> None:
+    act = reopening(returning(resolved_at=NOON - ago))
+
+    assert (act.continues_ladder, act.step) == (goes_on, 1 if goes_on else 0)
+
+
+def test_a_ladder_that_was_climbed_to_its_end_begins_anew() -> None:
+    act = reopening(returning(escalation_step=3, next_escalation_at=None))
+
+    assert (act.continues_ladder, act.step) == (False, 0)
+    assert act.next_escalation_at == NOON + seconds(900)
+
+
+@pytest.mark.parametrize(
+    ("lately", "flapping"),
+    [
+        (THRICE, True),
+        (THRICE[1:], False),
+        ((NOON - timedelta(hours=1) + INSTANT, *THRICE[1:]), True),
+        ((NOON - timedelta(hours=1), *THRICE[1:]), False),
+    ],
+)
+def test_the_fourth_reopening_within_an_hour_is_flapping(
+    lately: tuple[datetime, ...], flapping: bool
+) -> None:
+    act = reopening(returning(reopenings=lately))
+
+    assert act.flapping_until == (NOON + timedelta(hours=1) if flapping else None)
+    assert act.reason.startswith("flapping") is flapping
+    assert act.reopenings[-1] == NOON
+
+
+@pytest.mark.parametrize("state", ["open", "acknowledged", "snoozed"])
+@pytest.mark.parametrize(
+    ("until", "expected"), [(NOON + INSTANT, []), (NOON, ["resolve"]), (None, ["resolve"])]
+)
+def test_a_flapping_alert_is_resolved_only_after_a_quiet_hour(
+    until: datetime | None, expected: list[str], state: str
+) -> None:
+    held = alert(state, flapping_until=until)
+
+    assert acts(alert_facts(RESOLVED, held)) == expected
+
+
+def test_each_return_of_a_flapping_alert_begins_the_quiet_hour_anew_without_a_reopening() -> None:
+    held = alert(flapping_until=NOON + MINUTE, reopenings=(*THRICE, NOON - 10 * MINUTE))
+
+    (act,) = decide(alert_facts(finding_fact(reopened_count=1), held)).alert_acts
+
+    assert (act.act, act.flapping_until) == ("update", NOON + timedelta(hours=1))
+    assert act.reopenings == (*THRICE[1:], NOON - 10 * MINUTE, NOON)
+
+
+def test_a_flapping_alert_goes_on_climbing_while_its_finding_is_away() -> None:
+    held = alert(flapping_until=NOON + MINUTE, next_escalation_at=NOON)
+
+    assert acts(alert_facts(RESOLVED, held)) == ["escalation_due"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"), [("acknowledged", "expire_acknowledgement"), ("snoozed", "end_snooze")]
+)
+def test_an_answer_of_a_flapping_alert_ends_in_time(state: str, ended: str) -> None:
+    over = {"acknowledge_expires_at": NOON, "snoozed_until": NOON}
+    held = alert(state, flapping_until=NOON + MINUTE, **over)
+
+    assert acts(alert_facts(RESOLVED, held)) == [ended]
+
+
+class Clockwork:
+    """One alert whose decided acts are carried out on values, minute by minute."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.finding = finding_fact()
+        self.alert: AlertFact | None = None
+        self.moves = 0
+        self.acts: list[tuple[datetime, str]] = []
+
+    def set(self, *, is_there: bool) -> None:
+        returns = is_there and self.finding.state == "resolved"
+        self.finding = finding_fact(
+            state="open" if is_there else "resolved",
+            reopened_count=self.finding.reopened_count + returns,
+        )
+
+    def answer(self, state: str) -> None:
+        if self.alert is None or self.alert.state == "resolved":
+            return
+        self.alert = replace(
+            self.alert,
+            state=state,
+            acknowledged_state_digest=self.alert.state_digest if state == "acknowledged" else "",
+            snoozed_state_digest=self.alert.state_digest if state == "snoozed" else "",
+            acknowledge_expires_at=self.now + timedelta(days=30),
+            snoozed_until=self.now + timedelta(days=30),
+            answered_moves=self.moves + self.finding.reopened_count,
+        )
+
+    def check(self) -> None:
+        facts = alert_facts(self.finding, self.alert, head_changes=self.moves)
+        for act in evaluate_divergence_alert(facts, DEFAULTS, self.now).alert_acts:
+            self.acts.append((self.now, act.act))
+            self.alert = self._after(act)
+
+    def _after(self, act: AlertAct) -> AlertFact:
+        was = self.alert or alert(next_escalation_at=act.next_escalation_at)
+        if act.reopenings:
+            was = replace(
+                was,
+                reopenings=act.reopenings,
+                flapping_until=act.flapping_until,
+                reopened_count=self.finding.reopened_count,
+            )
+        if act.act == "resolve":
+            return replace(was, state="resolved", resolved_at=self.now, flapping_until=None)
+        if act.act == "update":
+            return replace(was, severity=act.severity, state_digest=act.state_digest)
+        return replace(
+            was,
+            state="open",
+            state_digest=act.state_digest or was.state_digest,
+            escalation_step=act.step,
+            next_escalation_at=act.next_escalation_at,
+        )
+
+
+EVENTS_IN_TIME = st.lists(
+    st.tuples(
+        st.sampled_from(["there", "gone", "moves", "acknowledged", "snoozed", "waits"]),
+        st.integers(0, 20),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@PATIENT
+@given(EVENTS_IN_TIME)
+def test_whatever_comes_and_goes_no_one_is_flooded_and_nothing_falls_silent(
+    events: list[tuple[str, int, bool]],
+) -> None:
+    clock = Clockwork()
+    for event, minutes, is_checked in events:
+        if event in {"there", "gone"}:
+            clock.set(is_there=event == "there")
+        elif event == "moves":
+            clock.moves += 1
+        elif event != "waits":
+            clock.answer(event)
+        clock.now += minutes * MINUTE
+        if not is_checked:
+            continue
+        clock.check()
+        if clock.finding.state == "open":
+            now = clock.alert
+            assert now is not None
+            assert now.state != "resolved"
+            if now.state != "open":
+                assert now.answered_moves == clock.moves + clock.finding.reopened_count
+    moments = [at for at, act in clock.acts if act in {"open", "reopen"}]
+    for start in moments:
+        in_an_hour = [at for at in moments if start <= at < start + timedelta(hours=1)]
+        assert len(in_an_hour) <= 5
+
+
+@pytest.mark.parametrize("away", [1, 5, 13])
+def test_a_branch_that_comes_and_goes_reaches_the_whole_ladder_all_the_same(away: int) -> None:
+    """It is there for a minute, then away for some: never long enough for the first step alone."""
+    clock = Clockwork()
+
+    for minute in range(6 * 60):
+        clock.set(is_there=minute % (away + 1) == 0)
+        clock.now = NOON + minute * MINUTE
+        clock.check()
+
+    assert [act for _, act in clock.acts].count("escalation_due") >= 3
+    assert [act for _, act in clock.acts].count("reopen") <= 12
 
 
 # --- the whole branch -----------------------------------------------------------------------------
@@ -411,7 +667,7 @@ def test_whatever_is_true_alerts_follow_their_findings(facts: AlertFacts, rules:
     alerts = {one.fingerprint: one for one in facts.alerts}
     for act in decision.alert_acts:
         finding, known = findings[act.fingerprint], alerts.get(act.fingerprint)
-        if act.act in {"open", "reopen", "escalate"}:
+        if act.act in {"open", "reopen", "escalation_due"}:
             assert finding.state == "open"
             assert finding.alerting
         if act.act == "resolve":
