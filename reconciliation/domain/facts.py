@@ -211,7 +211,7 @@ class FindingFact:
     rule_ids: tuple[str, ...]
     reopened_count: int = later(0)
     own_state: tuple[str, ...] = later(())
-    """Of a finding about the default branch: the accepted and the present one, in place of heads."""
+    """Of a finding about the default branch: the accepted and the present name, not two heads."""
 
 
 @dataclass(frozen=True, slots=True)
