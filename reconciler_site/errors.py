@@ -7,20 +7,18 @@ has logged the error by then: once, with its traceback and correlation id. They 
 import logging
 import sys
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
 from django.utils.html import escape
 
 from audit.correlation import current_correlation_id
+from reconciler_site.base.database_trouble import AWAY, trouble_of
 from reconciler_site.base.problems import problem_response
 
 logger = logging.getLogger("reconciler.request")
 
 _MACHINE_PATHS = ("/api/", "/metrics", "/healthz", "/readyz")
 _PAGES_OF_THE_API = "/api/v1/docs"
-_RETRY_AFTER_SECONDS = "5"
-_READ_ONLY = "25006"
 
 _STANDARD = {
     400: ("bad_request", "The request could not be understood."),
@@ -38,7 +36,7 @@ _STANDARD = {
         "internal_error",
         "Something unexpected failed and was logged; quote the correlation id.",
     ),
-    503: ("unavailable", "The database does not answer just now; try again."),
+    503: (AWAY.code, AWAY.detail),
 }
 
 
@@ -55,12 +53,12 @@ def is_machine_path(path: str) -> bool:
 
 
 def failure(
-    request: HttpRequest, status: int, *, detail: str = "", template: str = ""
+    request: HttpRequest, status: int, *, code: str = "", detail: str = "", template: str = ""
 ) -> HttpResponse:
     """Return the answer for `status` in the form that fits the caller."""
-    code, standard = _STANDARD.get(status, ("error", "The request failed."))
+    standard_code, standard = _STANDARD.get(status, ("error", "The request failed."))
     if is_for_machines(request):
-        return problem_response(status, code, detail or standard)
+        return problem_response(status, code or standard_code, detail or standard)
     name = template or _template_for(status)
     page = _page(request, name, status=status, detail=detail or standard)
     return HttpResponse(page, status=status)
@@ -88,19 +86,13 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer an unexpected error; a database that does not answer is a 503 to come back to."""
-    if _is_database_away(sys.exc_info()[1]):
-        answer = failure(request, 503)
-        answer["Retry-After"] = _RETRY_AFTER_SECONDS
-        return answer
-    return failure(request, 500)
-
-
-def _is_database_away(error: BaseException | None) -> bool:
-    """Return whether trying again may help: no connection, or a standby not yet promoted."""
-    if isinstance(error, OperationalError | InterfaceError):
-        return True
-    return getattr(getattr(error, "__cause__", None), "sqlstate", "") == _READ_ONLY
+    """Answer an unexpected error; a database that cannot help it is a 503 to come back to."""
+    trouble = trouble_of(sys.exc_info()[1])
+    if trouble is None:
+        return failure(request, 500)
+    answer = failure(request, 503, code=trouble.code, detail=trouble.detail)
+    answer["Retry-After"] = str(trouble.retry_after_seconds)
+    return answer
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -111,7 +103,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def _template_for(status: int) -> str:
     if status >= 500:
-        return "500.html"
+        return "503.html" if status == 503 else "500.html"
     return f"{status}.html" if status in (403, 404) else "400.html"
 
 

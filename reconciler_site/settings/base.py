@@ -202,6 +202,9 @@ ALLOW_UNFILTERED_FETCHES = env.bool("RECONCILER_ALLOW_UNFILTERED_FETCHES", False
 BLOCK_PRIVATE_REMOTES = env.bool("RECONCILER_BLOCK_PRIVATE_REMOTES", False)
 PUBLIC_URL = env.str("RECONCILER_PUBLIC_URL", "http://127.0.0.1:8000")
 
+# How long one statement may take: in workers and commands, and where somebody waits for an answer.
+DATABASE_SECONDS = env.float("RECONCILER_DATABASE_SECONDS", 30.0)
+WEB_DATABASE_SECONDS = env.float("RECONCILER_WEB_DATABASE_SECONDS", 5.0)
 CLAIM_SECONDS = env.int("RECONCILER_CLAIM_SECONDS", 60)
 CLAIM_BATCH = env.int("RECONCILER_CLAIM_BATCH", 100)
 # After this time a batch reads nothing more; what one task could not finish alone counts as a try.
@@ -222,12 +225,15 @@ DELIVERY_BODY_RETENTION_DAYS = env.int("RECONCILER_DELIVERY_BODY_RETENTION_DAYS"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"correlation": {"()": "reconciler_site.logging.CorrelationFilter"}},
+    "filters": {
+        "correlation": {"()": "reconciler_site.logging.CorrelationFilter"},
+        "outage": {"()": "reconciler_site.logging.OutageFilter"},
+    },
     "formatters": {"facts": {"()": "reconciler_site.logging.FactsFormatter"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "filters": ["correlation"],
+            "filters": ["correlation", "outage"],
             "formatter": "facts",
         }
     },

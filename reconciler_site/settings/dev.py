@@ -3,7 +3,7 @@
 from reconciler_site.databases import database, embedded_database
 from reconciler_site.env import VAR_DIR, env, local_secrets
 from reconciler_site.settings.base import *  # noqa: F403
-from reconciler_site.settings.base import TRANSACTION_POOLING
+from reconciler_site.settings.base import DATABASE_SECONDS, TRANSACTION_POOLING
 
 _secrets = local_secrets()
 DEBUG = False
@@ -13,7 +13,7 @@ ALLOWED_HOSTS = env.list("RECONCILER_ALLOWED_HOSTS", ["127.0.0.1", "localhost", 
 _database_url: str = env.str("DATABASE_URL", "")
 DATABASES = {
     "default": (
-        database(_database_url, is_pooled=TRANSACTION_POOLING)
+        database(_database_url, is_pooled=TRANSACTION_POOLING, wait_seconds=DATABASE_SECONDS)
         if _database_url
         else embedded_database(VAR_DIR / "reconciler.sqlite3")
     )

@@ -4,7 +4,7 @@ from governance.domain.encryption import KeyRing
 from reconciler_site.databases import database
 from reconciler_site.env import env
 from reconciler_site.settings.base import *  # noqa: F403
-from reconciler_site.settings.base import TRANSACTION_POOLING
+from reconciler_site.settings.base import DATABASE_SECONDS, TRANSACTION_POOLING
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY")
@@ -13,7 +13,11 @@ FIELD_ENCRYPTION_KEYS = env.str("FIELD_ENCRYPTION_KEYS")
 KeyRing.parse(FIELD_ENCRYPTION_KEYS)
 ALLOWED_HOSTS: list[str] = env.list("RECONCILER_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("RECONCILER_TRUSTED_ORIGINS", [])
-DATABASES = {"default": database(env.str("DATABASE_URL"), is_pooled=TRANSACTION_POOLING)}
+DATABASES = {
+    "default": database(
+        env.str("DATABASE_URL"), is_pooled=TRANSACTION_POOLING, wait_seconds=DATABASE_SECONDS
+    )
+}
 
 SECURE_SSL_REDIRECT = env.bool("RECONCILER_SSL_REDIRECT", True)
 # Webhooks must never be redirected: hosts re-send them as GET with an empty body.

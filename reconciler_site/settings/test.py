@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler_site.databases import database
 from reconciler_site.env import env
 from reconciler_site.settings.base import *  # noqa: F403
-from reconciler_site.settings.base import LOGGING
+from reconciler_site.settings.base import DATABASE_SECONDS, LOGGING
 
 _scratch = Path(tempfile.mkdtemp(prefix="reconciler-test-"))
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
@@ -19,7 +19,12 @@ SECRET_KEY = "only-for-tests"
 FIELD_ENCRYPTION_KEYS = f"test:{base64.urlsafe_b64encode(b'only-for-tests'.ljust(32)).decode()}"
 WEAK_SECRETS_ARE_FINE = True
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
-DATABASES = {"default": database(env.str("DATABASE_URL", f"sqlite:///{_scratch}/test.sqlite3"))}
+DATABASES = {
+    "default": database(
+        env.str("DATABASE_URL", f"sqlite:///{_scratch}/test.sqlite3"),
+        wait_seconds=DATABASE_SECONDS,
+    )
+}
 DATABASES["default"].setdefault("TEST", {})
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, so that threads and processes of a test see one database.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from reconciler_site import checks
@@ -61,7 +62,7 @@ def test_postgresql_connections_that_are_kept_must_be_checked() -> None:
 
 
 def test_a_database_of_another_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="not supported"):
+    with pytest.raises(ImproperlyConfigured, match="not supported"):
         database("mysql://u@db/x")
 
 

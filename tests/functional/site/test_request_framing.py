@@ -61,9 +61,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Start one server for all tests here."""
     served = Served(tmp_path_factory.mktemp("framing"))
     yield Api(served, served.token())
-    served.site.stop()
-    if served.site.process.stdout:
-        served.site.process.stdout.close()
+    served.stop()
 
 
 def without_ids(told: tuple[int, dict[str, Any]]) -> tuple[int, dict[str, Any]]:

@@ -31,9 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         RECONCILER_BODY_SECONDS=str(BODY_SECONDS),
     )
     yield served
-    served.site.stop()
-    if served.site.process.stdout:
-        served.site.process.stdout.close()
+    served.stop()
 
 
 @pytest.fixture(autouse=True)

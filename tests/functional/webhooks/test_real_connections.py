@@ -23,9 +23,11 @@ MIB = 1024 * 1024
 class Served:
     """The web server of a fresh installation, and the addresses of sources by host."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.folder = folder
-        self.site = Site(folder / "var", "--port", "0", "--no-worker", **environment)
+        self.connections: list[http.client.HTTPConnection] = []
+        self.database_url = environment.get("DATABASE_URL", "")
+        self.site = Site(folder / "var", "--port", "0", "--no-worker", *arguments, **environment)
         self.netloc = urlsplit(self.site.expect("ready")["url"]).netloc
         remote = folder / "api.git"
         subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
@@ -59,6 +61,8 @@ class Served:
             "RECONCILER_ALLOWED_LOCAL_ROOTS": str(self.folder),
             "HOOK_SECRET": SECRET,
         }
+        if self.database_url:
+            environment["DATABASE_URL"] = self.database_url
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         done = subprocess.run(
             [sys.executable, "manage.py", command, *arguments, *secret, "--json"],
@@ -72,7 +76,17 @@ class Served:
         return given
 
     def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.netloc, timeout=20)
+        connection = http.client.HTTPConnection(self.netloc, timeout=20)
+        self.connections.append(connection)
+        return connection
+
+    def stop(self) -> None:
+        """Stop the server and close every connection to it."""
+        self.site.stop()
+        if self.site.process.stdout:
+            self.site.process.stdout.close()
+        for connection in self.connections:
+            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Start one server for all tests here."""
     served = Served(tmp_path_factory.mktemp("served"))
     yield served
-    served.site.stop()
-    if served.site.process.stdout:
-        served.site.process.stdout.close()
+    served.stop()
 
 
 @pytest.mark.parametrize(("host", "status"), [("gitlab", 202), ("gitea", 413)])
