@@ -7,6 +7,7 @@ has logged the error by then: once, with its traceback and correlation id. They 
 import logging
 import sys
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
 from django.utils.html import escape
@@ -70,6 +71,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if name == "DisallowedHost":
         host = "The Host header names a site this is not; see RECONCILER_ALLOWED_HOSTS."
         return failure(request, 400, detail=host)
+    if isinstance(exception, BadRequest):
+        return failure(request, 400, detail=str(exception))
     return failure(request, 413 if name == "RequestDataTooBig" else 400)
 
 

@@ -15,10 +15,10 @@ from governance.domain.policy_layers import layer_name
 from governance.domain.policy_schema import FLOORS, leaves
 from governance.models import PolicyVersion
 from governance.selectors.policy_places import PolicyPlace, versions_at, visible_versions
+from reconciler_site.base.pages import position_of, signed_cursor
 
 _CODE_POINT = {"postgresql": "C", "sqlite": "BINARY"}
-_MARK = "@"
-"""Between target and branch pattern in a cursor: no slug holds it."""
+_LIST = "page policies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,14 @@ def layers_in_force(
     rows = rows.annotate(
         by_target=Collate("target", collation), by_pattern=Collate("branch_pattern", collation)
     ).order_by("by_target", "by_pattern")
-    if after:
-        target, _, pattern = after.partition(_MARK)
+    if position := position_of(_LIST, after):
+        target, pattern = position
         rows = rows.filter(Q(by_target__gt=target) | Q(by_target=target, by_pattern__gt=pattern))
     found = [VersionLine(*row) for row in rows.values_list(*_FIELDS)[: limit + 1]]
     shown = tuple(found[:limit])
     is_last = len(found) <= limit
-    return shown, "" if is_last else f"{shown[-1].target}{_MARK}{shown[-1].branch_pattern}"
+    last = shown[-1:]
+    return shown, "" if is_last else signed_cursor(_LIST, [last[0].target, last[0].branch_pattern])
 
 
 def version_lines(

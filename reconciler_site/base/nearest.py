@@ -12,7 +12,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if not names:
         return "There are none here."
-    nearest = get_close_matches(name[:_LONGEST_NAME].lower(), names, n=1)
+    meant = name[:_LONGEST_NAME].lower()
+    nearest = get_close_matches(meant, names, n=1)
+    nearest += [known for known in names if meant and known.startswith(meant)]
     if nearest:
         return f"Did you mean {nearest[0]!r}?"
     if len(names) > _MOST_LISTED:

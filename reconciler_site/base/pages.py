@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core import signing
+from django.core.exceptions import BadRequest
 from django.db.models import Q
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -21,6 +22,30 @@ DEFAULT_SIZE = 50
 LARGEST_SIZE = 200
 
 _FORWARD, _BACKWARD = "after", "before"
+
+
+class UnknownCursor(BadRequest):
+    """A cursor that this list never gave: somebody made it up, or it is another list's."""
+
+
+def signed_cursor(list_name: str, position: Sequence[Any]) -> str:
+    """Return the cursor of a position (JSON values) in a list and an order of it."""
+    return signing.Signer(salt=list_name).sign_object(list(position))
+
+
+def position_of(list_name: str, cursor: str) -> list[Any]:
+    """Return the position that a cursor holds; an empty one for no cursor, which is the start.
+
+    Raises:
+        UnknownCursor: this list did not give it.
+    """
+    if not cursor:
+        return []
+    try:
+        position: list[Any] = signing.Signer(salt=list_name).unsign_object(cursor)
+    except (signing.BadSignature, ValueError) as error:
+        raise UnknownCursor("This list did not give that cursor; begin without one.") from error
+    return position
 
 
 class KeysetPages(BasePagination):
@@ -40,9 +65,9 @@ class KeysetPages(BasePagination):
         """
         keyset: tuple[str, ...] = getattr(view, "keyset", NEWEST_FIRST)
         self._address = request.build_absolute_uri()
-        self._signer = signing.Signer(salt=f"{request.path} {' '.join(keyset)}")
+        self._list = f"{request.path} {' '.join(keyset)}"
         size = _size(request)
-        direction, position = self._read_cursor(request.query_params.get("cursor", ""), keyset)
+        direction, position = self._read_cursor(request.query_params.get("cursor", ""))
         order = keyset if direction != _BACKWARD else tuple(map(_reversed, keyset))
         rows = queryset.order_by(*order)
         if position:
@@ -93,18 +118,16 @@ class KeysetPages(BasePagination):
             },
         ]
 
-    def _read_cursor(self, text: str, keyset: Sequence[str]) -> tuple[str, list[Any]]:
-        if not text:
-            return _FORWARD, []
+    def _read_cursor(self, text: str) -> tuple[str, list[Any]]:
         try:
-            direction, position = self._signer.unsign_object(text)
-        except (signing.BadSignature, ValueError) as error:
-            raise ValidationError({"cursor": "This list did not give that cursor."}) from error
-        return direction, position
+            stored = position_of(self._list, text)
+        except UnknownCursor as error:
+            raise ValidationError({"cursor": str(error)}) from error
+        return (stored[0], stored[1]) if stored else (_FORWARD, [])
 
     def _link(self, direction: str, row: Any, keyset: Sequence[str]) -> str:
         position = [_value(row, column.removeprefix("-")) for column in keyset]
-        cursor = self._signer.sign_object([direction, position])
+        cursor = signed_cursor(self._list, [direction, position])
         return replace_query_param(remove_query_param(self._address, "cursor"), "cursor", cursor)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.domain.caller import caller_of
+from reconciler_site.base.pages import UnknownCursor
 from reconciler_site.base.queries import QuerySerializer, StrictQuery
 from reconciliation.api.rows import shown_time
 from reconciliation.domain.host_budget import HostAllowance
@@ -100,12 +101,12 @@ class SweepPlanner(StrictQuery):
 
     @extend_schema(parameters=[PlannerParameters], responses=PlannerSerializer)
     def get(self, request: Request) -> Response:
-        seen = planner(
-            caller_of(request),
-            terms=planner_terms(),
-            now=timezone.now(),
-            **self.query(),
-        )
+        try:
+            seen = planner(
+                caller_of(request), terms=planner_terms(), now=timezone.now(), **self.query()
+            )
+        except UnknownCursor as error:
+            raise exceptions.ValidationError({"after": str(error)}) from error
         return Response(
             {
                 "as_of": shown_time(seen.as_of),

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
-from django.utils.dateparse import parse_datetime
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import Branch, NotVisible, visible_branches
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import Alert, AlertState
 from reconciliation.selectors.coherence import CoherenceMatrix, coherence_matrix
 from reconciliation.selectors.history import HistoryLine, history_of_object, history_of_traces
@@ -20,6 +20,7 @@ _SEVERITIES = ("critical", "high", "medium", "low", "info")
 UNRESOLVED = "unresolved"
 ESCALATED = Count("id", filter=Q(state=AlertState.OPEN, escalation_step__gt=0))
 """How many of the alerts are open with an escalation that is due; none of them was sent."""
+_BY_ID, _BY_RANK = "page alerts by id", "page alerts by rank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,11 @@ def alert_list(caller: Caller, *, chosen: AlertFilter, after: str = "") -> Page[
     """
     rows = filtered_alerts(caller, chosen=chosen)
     if chosen.state in (AlertState.RESOLVED, "all"):
-        if after.isdecimal():
-            rows = rows.filter(id__lt=int(after))
-        return _page(rows, cursor=lambda alert: str(alert.pk))
+        for pk in position_of(_BY_ID, after):
+            rows = rows.filter(id__lt=pk)
+        return _page(rows, cursor=lambda alert: signed_cursor(_BY_ID, [alert.pk]))
     rows = rows.annotate(rank=_rank()).order_by("rank", "-opened_at", "-id")
-    position = _position(after)
-    if position is not None:
+    if position := position_of(_BY_RANK, after):
         rank, opened_at, pk = position
         rows = rows.filter(
             Q(rank__gt=rank)
@@ -110,8 +110,9 @@ def alert_list(caller: Caller, *, chosen: AlertFilter, after: str = "") -> Page[
         )
     return _page(
         rows,
-        cursor=lambda alert: (
-            f"{_SEVERITIES.index(alert.severity)}_{alert.opened_at.isoformat()}_{alert.pk}"
+        cursor=lambda alert: signed_cursor(
+            _BY_RANK,
+            [_SEVERITIES.index(alert.severity), alert.opened_at.isoformat(), alert.pk],
         ),
     )
 
@@ -128,20 +129,6 @@ def _rank() -> Case:
         default=Value(len(_SEVERITIES)),
         output_field=IntegerField(),
     )
-
-
-def _position(after: str) -> tuple[int, datetime, int] | None:
-    rank, _, rest = after.partition("_")
-    moment, _, pk = rest.partition("_")
-    try:
-        opened_at = parse_datetime(moment)
-    except ValueError:
-        return None
-    if opened_at is None or opened_at.tzinfo is None:
-        return None
-    if not (rank.isdecimal() and pk.isdecimal()):
-        return None
-    return int(rank), opened_at, int(pk)
 
 
 def alert_page(alert_id: int, caller: Caller, *, now: datetime) -> AlertPage:

@@ -19,6 +19,7 @@ from governance.selectors.visible import (
     visible_branches,
     visible_pull_requests,
 )
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import Alert, Finding, ReconciliationTask, TaskKind, TaskState
 from reconciliation.selectors.coherence import CoherenceMatrix, coherence_matrix
 from reconciliation.selectors.history import HistoryLine, history_of_traces
@@ -93,12 +94,13 @@ def branch_list(
     Two queries whatever the number of branches. `drifted` keeps those whose heads differ.
     """
     rows = visible_branches(caller).select_related("repository__watch")
+    key = "name" if repository is not None else "id"
+    rows = rows.order_by(key)
     if repository is not None:
-        rows = rows.filter(repository_id=repository.pk).order_by("name")
-        rows = rows.filter(name__gt=after) if after else rows
-    else:
-        rows = rows.order_by("id")
-        rows = rows.filter(id__gt=int(after)) if after.isdecimal() else rows
+        rows = rows.filter(repository_id=repository.pk)
+    list_name = f"page branches of {repository.pk if repository is not None else 'all'}"
+    for position in position_of(list_name, after):
+        rows = rows.filter(**{f"{key}__gt": position})
     if search:
         rows = rows.filter(name__contains=search)
     if branch_class:
@@ -108,10 +110,11 @@ def branch_list(
         rows = rows.filter(Q(observed_head__isnull=False) | Q(governed_head__isnull=False))
     found = list(rows.select_related("repository__tenant", "repository__watch")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    last = (shown[-1].name if repository else str(shown[-1].pk)) if len(found) > PAGE_SIZE else ""
+    is_last = len(found) <= PAGE_SIZE
+    after = "" if is_last else signed_cursor(list_name, [getattr(shown[-1], key)])
     findings = _open_findings(caller, shown)
     return Page(
-        tuple(_line(row, findings.get((row.repository_id, row.name), [])) for row in shown), last
+        tuple(_line(row, findings.get((row.repository_id, row.name), [])) for row in shown), after
     )
 
 

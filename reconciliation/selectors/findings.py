@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from audit.domain.caller import Caller
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import Finding, FindingState
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_findings
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
+_BY_ID, _BY_RANK = "page findings by id", "page findings by rank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,17 @@ def finding_list(caller: Caller, *, chosen: FindingFilter, after: str = "") -> P
     rows = rows.filter(**{name: value for name, value in wanted.items() if value})
     if chosen.state != FindingState.OPEN:
         # Resolved ones are history, and many: the primary key is the order that costs nothing.
-        rows = rows.filter(id__lt=int(after)) if after.isdecimal() else rows
-        return _page(rows, cursor=lambda row: str(row.pk))
+        for pk in position_of(_BY_ID, after):
+            rows = rows.filter(id__lt=pk)
+        return _page(rows, cursor=lambda row: signed_cursor(_BY_ID, [row.pk]))
     rows = worst_first(rows)
-    rank, _, pk = after.partition("_")
-    if rank.isdecimal() and pk.isdecimal():
-        rows = rows.filter(Q(rank__gt=int(rank)) | Q(rank=int(rank), id__lt=int(pk)))
-    return _page(rows, cursor=lambda row: f"{_SEVERITIES.index(row.severity)}_{row.pk}")
+    if position := position_of(_BY_RANK, after):
+        rank, pk = position
+        rows = rows.filter(Q(rank__gt=rank) | Q(rank=rank, id__lt=pk))
+    return _page(
+        rows,
+        cursor=lambda row: signed_cursor(_BY_RANK, [_SEVERITIES.index(row.severity), row.pk]),
+    )
 
 
 def _page(rows: QuerySet[Finding], *, cursor: Callable[[Finding], str]) -> Page[Finding]:

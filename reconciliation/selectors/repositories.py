@@ -7,6 +7,7 @@ from django.db.models import Count, Q
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import Repository, repository_named, visible_repositories
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import (
     AlertState,
     Finding,
@@ -17,6 +18,9 @@ from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_alerts, visible_findings
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+
+_LIST = "page repositories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def repository_list(
 ) -> Page[RepositoryLine]:
     """Return a page of repositories by (tenant, slug), in three queries whatever their number.
 
-    `after` is `tenant/slug` of the last line of the page before.
+    `after` is the cursor of the page before.
     """
     rows = visible_repositories(caller).select_related("tenant", "watch")
     if search:
@@ -69,8 +73,8 @@ def repository_list(
         rows = rows.filter(tenant__slug=tenant)
     if failing:
         rows = rows.filter(watch__failing_since__isnull=False)
-    if "/" in after:
-        last_tenant, _, last_slug = after.partition("/")
+    if position := position_of(_LIST, after):
+        last_tenant, last_slug = position
         rows = rows.filter(
             Q(tenant__slug__gt=last_tenant) | Q(tenant__slug=last_tenant, slug__gt=last_slug)
         )
@@ -99,7 +103,7 @@ def repository_list(
     last = shown[-1] if len(found) > PAGE_SIZE else None
     return Page(
         tuple(_line(row, alerts.get(row.pk, {}), findings.get(row.pk, 0)) for row in shown),
-        f"{last.tenant.slug}/{last.slug}" if last else "",
+        signed_cursor(_LIST, [last.tenant.slug, last.slug]) if last else "",
     )
 
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 from django.db.models import Count, Max, Q
 
 from audit.domain.caller import Caller
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.domain.host_budget import HostAllowance
 from reconciliation.domain.sweep_forecast import (
     Forecast,
@@ -22,6 +23,8 @@ from reconciliation.models import RepositoryWatch
 from reconciliation.selectors.host_budget import host_allowances
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_watches
+
+_LIST = "page sweeps planner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,10 @@ def planner(
 ) -> Planner:
     """Return the forecast and a page of repositories, soonest due first, in four queries.
 
-    `after` is `<next due>|<id>` of the last line of the page before; another text is the start.
+    `after` is the cursor of the page before.
+
+    Raises:
+        UnknownCursor: this list did not give it.
     """
     groups = _groups(now)
     rooms = host_allowances(
@@ -136,8 +142,8 @@ def _page(
     rows = visible_watches(caller)
     if tenant:
         rows = rows.filter(repository__tenant__slug=tenant)
-    if (place := _place(after)) is not None:
-        moment, pk = place
+    if position := position_of(_LIST, after):
+        moment, pk = datetime.fromisoformat(position[0]), position[1]
         rows = rows.filter(
             Q(next_due_at__gt=moment) | Q(next_due_at=moment, id__gt=pk), next_due_at__gte=moment
         )
@@ -146,16 +152,5 @@ def _page(
     last = shown[-1] if len(found) > PAGE_SIZE else None
     return Page(
         tuple(PlannerLine(row, told.get((row.repository.tenant.slug, row.host))) for row in shown),
-        f"{last.next_due_at.isoformat()}|{last.pk}" if last else "",
+        signed_cursor(_LIST, [last.next_due_at.isoformat(), last.pk]) if last else "",
     )
-
-
-def _place(after: str) -> tuple[datetime, int] | None:
-    moment, _, pk = after.partition("|")
-    try:
-        found = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    if found.utcoffset() is None or not (pk.isascii() and pk.isdecimal() and len(pk) < 19):
-        return None
-    return found, int(pk)

@@ -11,11 +11,15 @@ from django.db.models import Count
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import NotVisible
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import Origin, ReconciliationTask, Sweep, TaskState
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_sweeps, visible_tasks
 
 _UNFINISHED = (TaskState.QUEUED, TaskState.RUNNING)
+
+
+_LIST = "page sweeps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ class SweepPage:
 def sweep_list(caller: Caller, *, after: str = "") -> Page[SweepLine]:
     """Return a page of sweeps, newest first, in two queries."""
     rows = visible_sweeps(caller)
-    if after.isdecimal():
-        rows = rows.filter(id__lt=int(after))
+    for pk in position_of(_LIST, after):
+        rows = rows.filter(id__lt=pk)
     found = list(rows[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     states = _states(caller, [sweep.pk for sweep in shown])
@@ -66,7 +70,7 @@ def sweep_list(caller: Caller, *, after: str = "") -> Page[SweepLine]:
         tuple(
             SweepLine(sweep, states.get(sweep.pk, {}), caller.tenants is None) for sweep in shown
         ),
-        str(shown[-1].pk) if len(found) > PAGE_SIZE else "",
+        signed_cursor(_LIST, [shown[-1].pk]) if len(found) > PAGE_SIZE else "",
     )
 
 

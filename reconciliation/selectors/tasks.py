@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import NotVisible
+from reconciler_site.base.pages import position_of, signed_cursor
 from reconciliation.models import (
     Evaluation,
     ReconciliationTask,
@@ -15,6 +16,9 @@ from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_deliveries, visible_tasks
 
 UNFINISHED = "unfinished"
+
+
+_LIST = "page tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,13 @@ def task_list(caller: Caller, *, chosen: TaskFilter, after: str = "") -> Page[Re
         "last_error_code": chosen.error_code,
     }
     rows = rows.filter(**{name: value for name, value in wanted.items() if value})
-    if after.isdecimal():
-        rows = rows.filter(id__lt=int(after))
+    for pk in position_of(_LIST, after):
+        rows = rows.filter(id__lt=pk)
     found = list(rows[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    return Page(tuple(shown), str(shown[-1].pk) if len(found) > PAGE_SIZE else "")
+    return Page(
+        tuple(shown), signed_cursor(_LIST, [shown[-1].pk]) if len(found) > PAGE_SIZE else ""
+    )
 
 
 def task_page(task_id: int, caller: Caller) -> TaskPage:

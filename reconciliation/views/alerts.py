@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -24,6 +23,7 @@ from reconciliation.services.alert_answers import (
 )
 from reconciliation.services.sources import SOURCE_CHECK
 from reconciliation.views.accepting import accept_from, is_acceptable
+from reconciliation.views.address import any_text, one_of
 from reconciliation.views.forms import (
     AcceptHeadForm,
     AcknowledgeForm,
@@ -31,7 +31,7 @@ from reconciliation.views.forms import (
     ReopenForm,
     SnoozeForm,
 )
-from reconciliation.views.visit import Visit, for_people
+from reconciliation.views.visit import Visit, for_people, takes
 
 STATES = ((UNRESOLVED, "Unresolved"), *AlertState.choices, ("all", "All"))
 SEVERITIES = tuple(reversed(Severity.choices))
@@ -40,21 +40,31 @@ CHECKS = (*TaskKind.choices, (SOURCE_CHECK, "Webhook source"))
 
 @require_safe
 @for_people
+@takes(
+    {
+        "state": one_of(STATES),
+        "severity": one_of(SEVERITIES),
+        "check": one_of(CHECKS),
+        "tenant": any_text,
+        "repo": any_text,
+        "after": any_text,
+    }
+)
 def alerts(visit: Visit) -> HttpResponse:
     """List alerts; the filter is the address, so that it can be kept and shared."""
-    asked = visit.request.GET
+    asked = visit.asked
     chosen = AlertFilter(
-        state=_known(asked.get("state", ""), STATES) or UNRESOLVED,
-        severity=_known(asked.get("severity", ""), SEVERITIES),
-        tenant=asked.get("tenant", ""),
-        repo=asked.get("repo", ""),
-        check=_known(asked.get("check", ""), CHECKS),
+        state=asked["state"] or UNRESOLVED,
+        severity=asked["severity"],
+        tenant=asked["tenant"],
+        repo=asked["repo"],
+        check=asked["check"],
     )
     return visit.page(
         "alerts.html",
-        page=alert_list(visit.caller, chosen=chosen, after=asked.get("after", "")),
+        page=alert_list(visit.caller, chosen=chosen, after=asked["after"]),
         chosen=chosen,
-        is_filtered=chosen != AlertFilter() or bool(asked.get("after")),
+        is_filtered=chosen != AlertFilter() or bool(asked["after"]),
         states=STATES,
         severities=SEVERITIES,
         checks=CHECKS,
@@ -64,29 +74,36 @@ def alerts(visit: Visit) -> HttpResponse:
 
 @require_safe
 @for_people
+@takes(
+    {
+        "state": one_of(FindingState.choices),
+        "severity": one_of(SEVERITIES),
+        "check": one_of(CHECKS),
+        "class": any_text,
+        "tenant": any_text,
+        "repo": any_text,
+        "after": any_text,
+    }
+)
 def findings(visit: Visit) -> HttpResponse:
     """List findings, also those that are no alert."""
-    asked = visit.request.GET
+    asked = visit.asked
     chosen = FindingFilter(
-        state=_known(asked.get("state", ""), FindingState.choices) or FindingState.OPEN.value,
-        check=_known(asked.get("check", ""), CHECKS),
-        stable_class=asked.get("class", ""),
-        severity=_known(asked.get("severity", ""), SEVERITIES),
-        tenant=asked.get("tenant", ""),
-        repo=asked.get("repo", ""),
+        state=asked["state"] or FindingState.OPEN.value,
+        check=asked["check"],
+        stable_class=asked["class"],
+        severity=asked["severity"],
+        tenant=asked["tenant"],
+        repo=asked["repo"],
     )
     return visit.page(
         "findings.html",
-        page=finding_list(visit.caller, chosen=chosen, after=asked.get("after", "")),
+        page=finding_list(visit.caller, chosen=chosen, after=asked["after"]),
         chosen=chosen,
-        is_filtered=chosen != FindingFilter() or bool(asked.get("after")),
+        is_filtered=chosen != FindingFilter() or bool(asked["after"]),
         severities=SEVERITIES,
         checks=CHECKS,
     )
-
-
-def _known(value: str, choices: Any) -> str:
-    return value if value in {choice[0] for choice in choices} else ""
 
 
 @require_safe

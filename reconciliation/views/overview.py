@@ -9,7 +9,8 @@ from governance.selectors.visible import NotVisible
 from reconciliation.selectors.alerts import AlertFilter, alert_list
 from reconciliation.selectors.overview import overview
 from reconciliation.selectors.trace import trace_of
-from reconciliation.views.visit import Visit, for_people
+from reconciliation.views.address import any_text
+from reconciliation.views.visit import Visit, for_people, takes
 
 _ALERTS_SHOWN = 8
 
@@ -28,9 +29,10 @@ def overview_page(visit: Visit) -> HttpResponse:
 
 @require_safe
 @for_people
+@takes({"q": any_text})
 def find(visit: Visit) -> HttpResponse:
     """Go to what was typed: an alert number, a correlation id, or repositories by name."""
-    asked = visit.request.GET.get("q", "").strip()
+    asked = visit.asked["q"].strip()
     if asked.startswith("#") and asked[1:].isdecimal():
         return redirect("pages:alert", int(asked[1:]))
     if is_well_formed(asked) and "/" not in asked:

@@ -5,42 +5,39 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.domain.caller import Caller
+from governance.domain.policy_schema import LAYERS
 from governance.selectors.policies import explain
 from governance.selectors.policy_history import layers_in_force, version_lines
 from governance.selectors.policy_places import NoSuchPlace, PolicyPlace, policy_place
 from governance.selectors.visible import NotVisible, repository_named, visible_tenants
 from governance.services.policy_planning import PolicyRefused
 from reconciliation.selectors.pages import PAGE_SIZE, Page
+from reconciliation.views.address import any_text, one_of, switch, whole_number
 from reconciliation.views.simulating import SimulationForm, simulated
-from reconciliation.views.visit import Visit, for_people
+from reconciliation.views.visit import Visit, for_people, takes
 
 _VERSIONS_SHOWN = 20
+_PLACE = {"layer": one_of(LAYERS), "target": any_text, "branch_pattern": any_text}
 
 
 @require_safe
 @for_people
+@takes({"after": any_text})
 def policies(visit: Visit) -> HttpResponse:
     """List the layers in force, and ask which policy holds where."""
-    lines, after = layers_in_force(
-        visit.caller, after=visit.request.GET.get("after", ""), limit=PAGE_SIZE
-    )
+    lines, after = layers_in_force(visit.caller, after=visit.asked["after"], limit=PAGE_SIZE)
     return visit.page("policies.html", page=Page(lines, after))
 
 
 @require_safe
 @for_people
+@takes({**_PLACE, "before": whole_number})
 def layer(visit: Visit) -> HttpResponse:
     """Show one layer: its document, its floors, and every version with what it changed."""
-    asked = visit.request.GET
-    place = place_seen_by(
-        visit.caller,
-        layer=asked.get("layer", ""),
-        target=asked.get("target", ""),
-        branch_pattern=asked.get("branch_pattern", ""),
-    )
-    before = asked.get("before", "")
+    place = place_seen_by(visit.caller, **{name: visit.asked[name] for name in _PLACE})
+    before = visit.asked["before"]
     versions, more = version_lines(
-        place, before=int(before) if before.isdecimal() else None, limit=_VERSIONS_SHOWN
+        place, before=int(before) if before else None, limit=_VERSIONS_SHOWN
     )
     current = version_lines(place, limit=1)[0] if before else versions[:1]
     if not current:
@@ -58,13 +55,14 @@ def layer(visit: Visit) -> HttpResponse:
 
 @require_safe
 @for_people
+@takes({"repo": any_text, "branch": any_text, "set": switch})
 def explained(visit: Visit) -> HttpResponse:
     """Show the policy in force over a repository or a branch, and which layer set each value."""
-    asked = visit.request.GET
-    tenant, _, repo = asked.get("repo", "").strip().partition("/")
-    branch = asked.get("branch", "").strip()
+    asked = visit.asked
+    tenant, _, repo = asked["repo"].strip().partition("/")
+    branch = asked["branch"].strip()
     repository = repository_named(visit.caller, tenant=tenant, repo=repo)
-    only_set = asked.get("set") == "1"
+    only_set = asked["set"] == "1"
     explanation = explain(repository.pk, branch)
     origins = [one for one in explanation.origins if one.layers or one.overruled or not only_set]
     return visit.page(
@@ -79,6 +77,7 @@ def explained(visit: Visit) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_people
+@takes(_PLACE)
 def simulation(visit: Visit) -> HttpResponse:
     """Ask for a draft and say what it would have decided otherwise; nothing is stored."""
     if visit.request.method != "POST":
@@ -103,12 +102,11 @@ def simulation(visit: Visit) -> HttpResponse:
 
 def _prefilled(visit: Visit) -> SimulationForm:
     """Return the form with the place that the address names, and what is in force there."""
-    asked = visit.request.GET
-    if "layer" not in asked:
+    if not visit.asked["layer"]:
         tenants = list(visible_tenants(visit.caller)[:2])
         target = tenants[0].slug if len(tenants) == 1 else ""
         return SimulationForm(initial={"layer": "tenant", "target": target})
-    initial = {name: asked.get(name, "") for name in ("layer", "target", "branch_pattern")}
+    initial = {name: visit.asked[name] for name in _PLACE}
     place = place_seen_by(visit.caller, **initial)
     current, _ = version_lines(place, limit=1)
     text = written(current[0].document) if current else ""

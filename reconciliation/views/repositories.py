@@ -19,19 +19,27 @@ from reconciliation.views.accepting import (
     bound_to_head,
     is_acceptable,
 )
+from reconciliation.views.address import any_text, one_of, switch
 from reconciliation.views.forms import AcceptDefaultBranchForm, AcceptHeadForm
-from reconciliation.views.visit import Visit, for_people
+from reconciliation.views.visit import Visit, for_people, takes
 
 BRANCH_CLASSES = ("default", "protected", "governed", "other")
+_BRANCH_FILTERS = {
+    "q": any_text,
+    "class": one_of(BRANCH_CLASSES),
+    "drifted": switch,
+    "after": any_text,
+}
 
 
 @require_safe
 @for_people
+@takes({"q": any_text, "tenant": any_text, "failing": switch, "after": any_text})
 def repositories(visit: Visit) -> HttpResponse:
     """List repositories, or say how to connect the first one."""
-    asked = visit.request.GET
-    search, tenant = asked.get("q", "").strip(), asked.get("tenant", "")
-    failing = asked.get("failing") == "1"
+    asked = visit.asked
+    search, tenant = asked["q"].strip(), asked["tenant"]
+    failing = asked["failing"] == "1"
     return visit.page(
         "repositories.html",
         page=repository_list(
@@ -39,17 +47,18 @@ def repositories(visit: Visit) -> HttpResponse:
             search=search,
             tenant=tenant,
             failing=failing,
-            after=asked.get("after", ""),
+            after=asked["after"],
         ),
         search=search,
         tenant=tenant,
         failing=failing,
-        is_filtered=bool(search or tenant or failing or asked.get("after")),
+        is_filtered=bool(search or tenant or failing or asked["after"]),
     )
 
 
 @require_safe
 @for_people
+@takes(_BRANCH_FILTERS)
 def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
     """Show one repository: how fresh it is, its webhook, its branches."""
     return _repository(visit, tenant, repo, form=None)
@@ -58,15 +67,14 @@ def repository(visit: Visit, tenant: str, repo: str) -> HttpResponse:
 def _repository(
     visit: Visit, tenant: str, repo: str, *, form: AcceptDefaultBranchForm | None
 ) -> HttpResponse:
-    asked = visit.request.GET
+    asked = {name: visit.asked.get(name, "") for name in _BRANCH_FILTERS}
     seen = repository_page(visit.caller, tenant=tenant, repo=repo)
     row = seen.repository
     is_other_default = row.default_branch != row.governed_default_branch
     accept_form = form or AcceptDefaultBranchForm()
     accept_form.bind_to(expected_default=row.default_branch)
-    branch_class = asked.get("class", "")
-    branch_class = branch_class if branch_class in BRANCH_CLASSES else ""
-    search, drifted = asked.get("q", ""), asked.get("drifted") == "1"
+    branch_class = asked["class"]
+    search, drifted = asked["q"], asked["drifted"] == "1"
     return visit.page(
         "repository.html",
         status=400 if form is not None else 200,
@@ -82,7 +90,7 @@ def _repository(
             search=search,
             drifted=drifted,
             branch_class=branch_class,
-            after=asked.get("after", ""),
+            after=asked["after"],
         ),
         classes=BRANCH_CLASSES,
         search=search,

@@ -1,6 +1,6 @@
 """One visit of a person to a page: who, when, under which correlation id; decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -16,19 +16,24 @@ from django.utils import timezone
 from audit.correlation import current_correlation_id
 from audit.domain.caller import Caller
 from governance.services.access import caller_in_tenant, caller_of_user
+from reconciliation.views.address import Check, read_address
 
 Parameters = ParamSpec("Parameters")
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A logged-in person's request, with the clock read once and everything they may see."""
+    """A logged-in person's request, with the clock read once and everything they may see.
+
+    `asked` has what the address says by name, empty where it says nothing.
+    """
 
     request: HttpRequest
     user: User
     caller: Caller
     now: datetime
     correlation_id: str
+    asked: Mapping[str, str]
 
     @property
     def is_refresh(self) -> bool:
@@ -80,10 +85,24 @@ class Visit:
 Page = Callable[Concatenate[Visit, Parameters], HttpResponse]
 
 
+def takes(parameters: Mapping[str, Check]) -> Callable[[Page[Parameters]], Page[Parameters]]:
+    """Say which query parameters a page takes; without this it takes none."""
+
+    def declared(page: Page[Parameters]) -> Page[Parameters]:
+        page.takes = parameters  # type: ignore[attr-defined]  # read by `for_people`
+        return page
+
+    return declared
+
+
 def for_people(
     page: Page[Parameters],
 ) -> Callable[Concatenate[HttpRequest, Parameters], HttpResponse]:
-    """Turn a page into a view: ask for a login, then read the clock and the caller once."""
+    """Turn a page into a view: ask for a login, then read the clock and the caller once.
+
+    An address that asks for what the page does not know is refused before anything is read.
+    """
+    parameters: Mapping[str, Check] = getattr(page, "takes", {})
 
     @wraps(page)
     def view(
@@ -96,6 +115,7 @@ def for_people(
             caller=caller_of_user(request.user),
             now=timezone.now(),  # noqa: TID251 - pages are entry points: they read the clock once
             correlation_id=current_correlation_id(),
+            asked=read_address(request.GET, parameters),
         )
         response = page(visit, *args, **kwargs)
         # What a person may see changes with their role; no cache may keep it.

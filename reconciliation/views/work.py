@@ -12,8 +12,9 @@ from reconciliation.selectors.tasks import (
     task_page,
 )
 from reconciliation.selectors.trace import trace_of
+from reconciliation.views.address import any_text, one_of, whole_number
 from reconciliation.views.dead_letters import cause_lines
-from reconciliation.views.visit import Visit, for_people
+from reconciliation.views.visit import Visit, for_people, takes
 
 
 @require_safe
@@ -28,23 +29,30 @@ def trace(visit: Visit, correlation_id: str) -> HttpResponse:
 
 @require_safe
 @for_people
+@takes(
+    {
+        "state": one_of((UNFINISHED, "all", *TaskState.values)),
+        "kind": one_of(TaskKind.values),
+        "tenant": any_text,
+        "repo": any_text,
+        "error": any_text,
+        "after": any_text,
+    }
+)
 def tasks(visit: Visit) -> HttpResponse:
     """List tasks by state; dead letters are grouped by cause."""
-    asked = visit.request.GET
-    state = asked.get("state", UNFINISHED)
-    if state not in {UNFINISHED, "all", *TaskState.values}:
-        state = UNFINISHED
-    kind = asked.get("kind", "")
+    asked = visit.asked
+    state = asked["state"] or UNFINISHED
     chosen = TaskFilter(
         state="" if state == "all" else state,
-        kind=kind if kind in TaskKind.values else "",
-        tenant=asked.get("tenant", ""),
-        repo=asked.get("repo", ""),
-        error_code=asked.get("error", ""),
+        kind=asked["kind"],
+        tenant=asked["tenant"],
+        repo=asked["repo"],
+        error_code=asked["error"],
     )
     return visit.page(
         "tasks.html",
-        page=task_list(visit.caller, chosen=chosen, after=asked.get("after", "")),
+        page=task_list(visit.caller, chosen=chosen, after=asked["after"]),
         causes=cause_lines(visit) if state == TaskState.DEAD else (),
         can_deal=state == TaskState.DEAD and visit.caller_where("tasks").has_scope("tasks"),
         chosen=chosen,
@@ -62,16 +70,18 @@ def task(visit: Visit, task_id: int) -> HttpResponse:
 
 @require_safe
 @for_people
+@takes({"after": any_text})
 def sweeps(visit: Visit) -> HttpResponse:
     """List sweeps, newest first."""
-    page = sweep_list(visit.caller, after=visit.request.GET.get("after", ""))
+    page = sweep_list(visit.caller, after=visit.asked["after"])
     return visit.page("sweeps.html", page=page)
 
 
 @require_safe
 @for_people
+@takes({"from": whole_number})
 def sweep(visit: Visit, sweep_id: int) -> HttpResponse:
     """Show one sweep: its slot, budget, what it skipped and why, its tasks in worklist order."""
-    start = visit.request.GET.get("from", "")
-    seen = sweep_page(sweep_id, visit.caller, from_ordinal=int(start) if start.isdecimal() else 0)
+    start = int(visit.asked["from"] or 0)
+    seen = sweep_page(sweep_id, visit.caller, from_ordinal=start)
     return visit.page("sweep.html", seen=seen)

@@ -80,10 +80,13 @@ def test_pages_follow_one_another_without_gap_or_repeat(tenant_world: World) -> 
 
 
 @pytest.mark.parametrize("after", ["nonsense", "2026-01-01|1", "2026-01-01T00:00:00+00:00|x", "|"])
-def test_a_place_that_no_page_gave_is_the_start(tenant_world: World, after: str) -> None:
+def test_a_cursor_that_no_page_gave_is_refused(tenant_world: World, after: str) -> None:
     watch("acme")
 
-    assert len(api_client().get(PLANNER, {"after": after}).json()["repositories"]) == 1
+    answer = api_client().get(PLANNER, {"after": after})
+
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/after"]
 
 
 @pytest.mark.usefixtures("tight")

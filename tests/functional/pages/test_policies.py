@@ -118,12 +118,11 @@ class TestLayers:
         [
             {"layer": "tenant", "target": "borealis"},
             {"layer": "tenant", "target": "nobody"},
-            {"layer": "galaxy", "target": "acme"},
             {"layer": "workspace", "target": "acme"},
             {"layer": "tenant", "target": "acme"},
             {},
         ],
-        ids=["another's", "unknown", "no layer", "no address", "nothing published", "nothing"],
+        ids=["another's", "unknown", "no address", "nothing published", "nothing"],
     )
     def test_what_is_not_there_or_not_ones_own_is_told_alike(
         self, as_person: AsPerson, query: dict[str, str]
