@@ -13,6 +13,7 @@ from governance.domain.lease_scopes import (
     overlaps,
 )
 from governance.domain.leases import Owner, lease_id
+from reconciler_site.base.times import InvalidMoment, moment_of
 
 MAX_NAME = 200
 SCHEMA_VERSIONS = frozenset({"", "1.0"})
@@ -176,12 +177,9 @@ def _lease(row: Mapping[str, Any]) -> ReachLease:
 
 def _moment(row: Mapping[str, Any], field: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(_text(row, field))
-    except ValueError as error:
-        raise InvalidLease(field, f"{field} is no ISO 8601 time") from error
-    if moment.utcoffset() is None:
-        raise InvalidLease(field, f"{field} has no time zone")
-    return moment
+        return moment_of(_text(row, field), needs_offset=True)
+    except InvalidMoment as error:
+        raise InvalidLease(field, f"{field}: {error}") from error
 
 
 def _name(owner: Mapping[str, Any], part: str) -> str:

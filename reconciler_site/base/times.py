@@ -19,15 +19,19 @@ class InvalidMoment(ValueError):
     """A text is no moment, or one that cannot be stored and compared."""
 
 
-def moment_of(text: str) -> datetime:
-    """Return the moment in UTC; a text without an offset is UTC.
+def moment_of(text: str, *, needs_offset: bool = False) -> datetime:
+    """Return the moment in UTC; a text without an offset is UTC, unless it needs one.
 
     Raises:
         InvalidMoment: it is none, or lies before 1971 or after 9997.
     """
     try:
         moment = _parsed(text.strip())
-        moment = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
+        if moment.tzinfo is None and not needs_offset:
+            moment = moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None:
+            raise ValueError
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidMoment(
             f"{text[:_LONGEST_TEXT]!r} is no moment: write it as 2026-03-02T12:00:00Z."

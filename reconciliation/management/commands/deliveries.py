@@ -14,7 +14,7 @@ import argparse
 import getpass
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,6 +25,7 @@ from audit.correlation import correlated, new_correlation_id
 from audit.domain.caller import Caller
 from audit.domain.canonical import utc_text
 from audit.domain.entries import Actor, ActorKind
+from reconciler_site.base.times import InvalidMoment, moment_of
 from reconciliation.models import DeliveryOutcome, WebhookDelivery
 from reconciliation.selectors.deliveries import DeliveryChoice, chosen_deliveries
 from reconciliation.selectors.visible import visible_tasks
@@ -195,11 +196,10 @@ def _positive(text: str) -> int:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
     try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise argparse.ArgumentTypeError(f"{text} is out of range") from None
+        return moment_of(text)
+    except InvalidMoment as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from reconciler_site.base.times import InvalidMoment, moment_of
 from reconciliation.domain.replaying import Difference
 from reconciliation.services.replay import Checked, NothingToReplay, Scope, replay
 
@@ -147,10 +148,6 @@ def _since(text: str) -> datetime:
     if ago:
         return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"{text!r} is no instant: write 7d, 24h, 90m or 2026-01-31T12:00:00Z"
-        raise CommandError(message) from error
-    if moment.tzinfo is None:
-        raise CommandError(f"{text} has no time zone: add Z for UTC.")
-    return moment
+        return moment_of(text)
+    except InvalidMoment as error:
+        raise CommandError(f"{error} Or write 7d, 24h, 90m.") from error
