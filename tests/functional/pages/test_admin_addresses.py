@@ -60,7 +60,7 @@ def root(tenant_world: World) -> Client:
 
 
 def addresses() -> Iterator[tuple[type[models.Model], str, str]]:
-    """Yield lists with a filter: each kind of column with each lookup, with three of the values.
+    """Yield lists with a filter: each kind of column with each lookup, values in turns.
 
     The columns of one kind share their code, so another list is asked each time.
     """
@@ -74,10 +74,9 @@ def addresses() -> Iterator[tuple[type[models.Model], str, str]]:
     turn = count()
     for columns in by_kind.values():
         for lookup in LOOKUPS:
-            for _ in range(3):
-                number = next(turn)
-                model, name = columns[number % len(columns)]
-                yield model, f"{name}{lookup}", VALUES[number % len(VALUES)]
+            number = next(turn)
+            model, name = columns[number % len(columns)]
+            yield model, f"{name}{lookup}", VALUES[number % len(VALUES)]
 
 
 @pytest.mark.parametrize("column", ["created_at", "run_after", "completed_at"])
@@ -120,7 +119,7 @@ def test_a_list_of_the_admin_says_which_filter_it_does_not_understand(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-@pytest.mark.parametrize("row", ["9" * 30, "-1", "x", "_5C", "é"])
+@pytest.mark.parametrize("row", ["9" * 30, "é"])
 def test_a_row_that_cannot_be_is_not_found(
     row: str, model: type[models.Model], root: Client
 ) -> None:
