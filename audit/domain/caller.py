@@ -11,11 +11,13 @@ class Caller:
     """An authenticated caller of the API or of a page.
 
     `tenants` are slugs; None means every tenant. Scopes are those of `governance.models.Scope`.
+    `run_actors` are the actors whose runs the caller may record; an admin may record anybody's.
     """
 
     actor: Actor
     tenants: frozenset[str] | None
     scopes: frozenset[str]
+    run_actors: frozenset[str] = frozenset()
 
     def may_see(self, tenant: str) -> bool:
         """Return whether things of this tenant exist for the caller."""

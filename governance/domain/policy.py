@@ -80,6 +80,13 @@ class MissingRunRules:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRules:
+    """What a run record needs, besides its gates, to cover a change."""
+
+    require_lease: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRules:
     """Thresholds of leases and of their renewal."""
 
@@ -129,6 +136,7 @@ class Policy:
     rule_modes: tuple[tuple[str, Mode], ...]
     rule_weights: tuple[tuple[str, int], ...]
     digest: str
+    runs: RunRules = RunRules(require_lease=False)
 
     def mode_of(self, rule_id: str, check_mode: Mode) -> Mode:
         """Return the mode of a rule: its own when set, else that of its check."""
@@ -160,6 +168,7 @@ DEFAULT_DOCUMENT: dict[str, Any] = {
         "stale_base_commits": 8,
     },
     "missing_run": {"mode": "alert", "grace_seconds": 600},
+    "runs": {"require_lease": False},
     "lease": {
         "mode": "alert",
         "default_ttl_seconds": 900,
@@ -241,6 +250,8 @@ def policy_from_document(document: Mapping[str, Any]) -> Policy:
             (rule, rules[rule]["weight"]) for rule in sorted(rules) if "weight" in rules[rule]
         ),
         digest=sha256_of(document),
+        # Documents that were stored before there was such a section keep their meaning.
+        runs=RunRules(**document.get("runs", DEFAULT_DOCUMENT["runs"])),
     )
 
 

@@ -175,6 +175,8 @@ SETTINGS: tuple[Setting, ...] = (
             "What the missing run check may do."),
     Setting("missing_run.grace_seconds", Whole(0, 86_400), "seconds", _REPLACE, _LOWER,
             "How long a run record may be in flight."),
+    Setting("runs.require_lease", FLAG, "", _REPLACE, _HIGHER,
+            "Whether a run record covers a push only under a lease of its actor or pusher."),
     Setting("lease.mode", MODE, "", _REPLACE, _HIGHER,
             "What the lease renewal check may do."),
     Setting("lease.default_ttl_seconds", Whole(30, 86_400), "seconds", _REPLACE, _LOWER,

@@ -12,11 +12,18 @@ OUTCOMES = (SUCCEEDED, FAILED)
 
 MAX_GATES = 200
 MAX_GATE_NAME = 200
-MAX_GATE_RESULT = 200
 MAX_HASH = 128
 MAX_ACTOR = 200
 MAX_CONFLICT_CLASSES = 100
 
+GATE_RESULTS = ("passed", "failed", "error", "pending", "skipped", "cancelled")
+"""What a run may say of a gate; only `passed` passes it. `success` and `failure` are the same as
+the first two."""
+_SAME_RESULTS = {"success": "passed", "failure": "failed"}
+_HASH = re.compile(
+    r"[0-9a-f]{40}|[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
+)
+_CONTEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]*", re.ASCII)
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 
@@ -68,15 +75,13 @@ def run_start(
     """
     if not _RUN_ID.fullmatch(run_id):
         raise InvalidRun("run_id", "a run id has 1-100 letters, digits or ._:-")
-    if not actor:
-        raise InvalidRun("actor", "a run has an actor: who, or which agent, makes the change")
     return RunStart(
         run_id=run_id,
         branch=_ref("branch", branch),
         base_sha=_ref("base_sha", base_sha),
-        actor=_text("actor", actor, MAX_ACTOR),
+        actor=actor_name(actor),
         lease_id=_text("lease_id", lease_id, 100),
-        context_hash=_text("context_hash", context_hash, MAX_HASH),
+        context_hash=_context(context_hash),
     )
 
 
@@ -103,18 +108,42 @@ def run_end(
     return RunEnd(
         status=status,
         head_sha="" if is_null_sha(head_sha) else _ref("head_sha", head_sha),
-        patch_hash=_text("patch_hash", patch_hash, MAX_HASH),
+        patch_hash=_patch_hash(patch_hash),
         gate_results=tuple(
-            (
-                _text("gate_results", gate, MAX_GATE_NAME),
-                _text("gate_results", gates[gate], MAX_GATE_RESULT),
-            )
-            for gate in sorted(gates)
+            (_name("gate_results", gate), _gate_result(gate, gates[gate])) for gate in sorted(gates)
         ),
         conflict_classes=tuple(
-            sorted({_text("conflict_classes", one, MAX_GATE_NAME) for one in conflict_classes})
+            sorted({_name("conflict_classes", one) for one in conflict_classes})
         ),
     )
+
+
+def actor_name(actor: str) -> str:
+    """Return an actor's name as it is compared with pushers and holders of leases.
+
+    Raises:
+        InvalidRun: no name, one with blanks around it, or with control characters.
+    """
+    if not actor or actor != actor.strip():
+        raise InvalidRun(
+            "actor",
+            "a run has an actor: who, or which agent, makes the change; no blanks around it",
+        )
+    return _text("actor", actor, MAX_ACTOR)
+
+
+def ends_in_same_format(base_sha: str, end: RunEnd) -> None:
+    """Check that a head can be in the repository that the base is in.
+
+    Raises:
+        InvalidRun: one is an id of SHA-1, the other of SHA-256.
+    """
+    if end.head_sha and len(end.head_sha) != len(base_sha):
+        raise InvalidRun(
+            "head_sha",
+            f"the run's base has {len(base_sha)} digits, this head {len(end.head_sha)}: one"
+            " repository has ids of one length",
+        )
 
 
 def _ref(field: str, text: str) -> str:
@@ -122,6 +151,37 @@ def _ref(field: str, text: str) -> str:
         return branch_name(text) if field == "branch" else sha(text)
     except InvalidRef as error:
         raise InvalidRun(field, str(error)) from error
+
+
+def _patch_hash(text: str) -> str:
+    lowered = text.lower()
+    if text and not _HASH.fullmatch(lowered):
+        raise InvalidRun(
+            "patch_hash",
+            "a patch hash has 40 or 64 hex digits, or says its kind: sha1:, sha256: or sha512:",
+        )
+    return lowered
+
+
+def _context(text: str) -> str:
+    if text and not _CONTEXT.fullmatch(text):
+        raise InvalidRun("context_hash", "a context hash has letters, digits or ._:+/=-")
+    return _text("context_hash", text, MAX_HASH)
+
+
+def _gate_result(gate: str, text: str) -> str:
+    result = _SAME_RESULTS.get(text, text)
+    if result not in GATE_RESULTS:
+        raise InvalidRun(
+            "gate_results", f"{gate[:100]!r}: {text[:50]!r} is none of {', '.join(GATE_RESULTS)}"
+        )
+    return result
+
+
+def _name(field: str, text: str) -> str:
+    if not text.strip():
+        raise InvalidRun(field, f"{field} holds an empty name")
+    return _text(field, text, MAX_GATE_NAME)
 
 
 def _text(field: str, text: str, most: int) -> str:

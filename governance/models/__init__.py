@@ -14,9 +14,10 @@ from governance.models.repository import (
     Repository,
 )
 from governance.models.run import RunRecord, RunStatus
-from governance.models.tenancy import Membership, Role, Tenant, Workspace
+from governance.models.tenancy import Alias, Membership, Role, Tenant, Workspace
 
 __all__ = [
+    "Alias",
     "AnnouncedBy",
     "ApiToken",
     "Branch",

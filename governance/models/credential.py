@@ -57,6 +57,18 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=16, help_text="The first characters, to recognise it by.")
     digest = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
+    actor = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Whose runs it records; empty: those of an actor of the token's name.",
+    )
+    granted_actors = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Whose runs it may record besides.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True
     )

@@ -73,3 +73,34 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.tenant_id} as {self.role}"
+
+
+class Alias(models.Model):
+    """A name of a person or bot, joined to the one they are known by in the tenant.
+
+    Host logins, e-mail addresses, actors of runs and agents of leases are all names. An alias leads
+    one step: `identity` is no alias itself. A name belongs to one identity of a tenant, and to
+    another one, or to none, in another tenant.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="aliases")
+    name = CodePointTextField(help_text="Exactly as the host or the engine writes it.")
+    identity = CodePointTextField(help_text="The name that the person or bot is known by.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("tenant__slug", "identity", "name")
+        verbose_name_plural = "aliases"
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "name"), name="alias_name_once"),
+            models.CheckConstraint(
+                condition=~models.Q(name=models.F("identity")), name="alias_of_another_name"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(name="") & ~models.Q(identity=""), name="alias_names_somebody"
+            ),
+        )
+        indexes = (models.Index(fields=("tenant", "identity"), name="aliases_of_identity"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.identity}"

@@ -4,13 +4,20 @@ Every answer is bounded: what a check is told of a branch does not grow with the
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, TypeVar
 
 from django.db.models import F, Model, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from governance.models import GateResult, PullRequest, PullRequestState, RunRecord, RunStatus
+from governance.models import (
+    Branch,
+    GateResult,
+    PullRequest,
+    PullRequestState,
+    RunRecord,
+    RunStatus,
+)
 from governance.selectors.branch_facts import BranchKey, among
 
 RUNS_KEPT = 500
@@ -92,6 +99,35 @@ def pull_requests_by_branch(
             if (row.repository_id, name) in wanted:
                 touching[row.repository_id, name].append(row)
     return dict(touching)
+
+
+def branches_judged_at(shas: Mapping[int, Set[str]]) -> dict[int, set[str]]:
+    """Return, per repository, the drifting branches whose coverage hangs on one of these commits.
+
+    That is the head of the branch, or the head or the merge of a pull request merged onto it. Two
+    statements; none without commits.
+    """
+    wanted = {pk: some for pk, some in shas.items() if some}
+    if not wanted:
+        return {}
+    every = {sha for some in wanted.values() for sha in some}
+    drifting = Branch.objects.filter(repository_id__in=wanted, observed_head__in=every).exclude(
+        governed_head=F("observed_head")
+    )
+    merged = PullRequest.objects.filter(
+        Q(head_sha__in=every) | Q(merge_sha__in=every),
+        repository_id__in=wanted,
+        state=PullRequestState.MERGED,
+    )
+    told = [
+        *drifting.values_list("repository_id", "name", "observed_head", "observed_head"),
+        *merged.values_list("repository_id", "base_branch", "head_sha", "merge_sha"),
+    ]
+    found: dict[int, set[str]] = defaultdict(set)
+    for pk, name, *commits in told:
+        if not wanted[pk].isdisjoint(commits):
+            found[pk].add(name)
+    return dict(found)
 
 
 def gates_by_sha(shas: Iterable[Sha]) -> dict[Sha, list[GateResult]]:

@@ -11,6 +11,7 @@ from django.db import transaction
 from audit.domain.caller import Caller
 from audit.domain.entries import Actor, ActorKind, Entry
 from audit.services import append_one
+from governance.domain.runs import actor_name
 from governance.models import ApiToken, Membership, Role, Scope, Tenant
 
 TOKEN_PREFIX = "rcl_"  # noqa: S105 - a recognisable prefix, not a secret
@@ -46,17 +47,28 @@ def issue_token(
     actor: Actor,
     correlation_id: str,
     now: datetime,
+    run_actor: str = "",
+    granted_actors: Sequence[str] = (),
 ) -> IssuedToken:
     """Issue a token; `random_part` is at least 32 unguessable characters made by the caller.
 
+    With the scope `runs` it records runs of `run_actor`, or of an actor of the token's own name
+    when that is empty, and of the `granted_actors` besides.
+
     Raises:
-        ValueError: too short a random part, an unknown scope, or none.
+        ValueError: too short a random part, an unknown scope, or none; actors without the scope
+            `runs`, or one that is no actor.
     """
     unknown = sorted(set(scopes) - set(Scope.values))
     if unknown or not scopes:
         raise ValueError(f"scopes must be some of {', '.join(Scope.values)}; got {unknown}")
     if len(random_part) < 32:
         raise ValueError("the random part must have at least 32 characters")
+    granted = sorted(set(granted_actors))
+    if (run_actor or granted) and Scope.RUNS not in scopes:
+        raise ValueError("only a token with the scope runs records runs of an actor")
+    for one in {run_actor, *granted} - {""}:
+        actor_name(one)
     clear = TOKEN_PREFIX + random_part
     row = ApiToken.objects.create(
         tenant=tenant,
@@ -64,6 +76,8 @@ def issue_token(
         prefix=clear[:10],
         digest=_digest(clear),
         scopes=sorted(scopes),
+        actor=run_actor,
+        granted_actors=granted,
         created_at=now,
         expires_at=now + lifetime,
     )
@@ -76,7 +90,13 @@ def issue_token(
             object_kind="api_token",
             object_id=str(row.pk),
             correlation_id=correlation_id,
-            data={"name": name, "prefix": row.prefix, "scopes": sorted(scopes)},
+            data={
+                "name": name,
+                "prefix": row.prefix,
+                "scopes": sorted(scopes),
+                "actor": run_actor,
+                "granted_actors": granted,
+            },
         )
     )
     return IssuedToken(row=row, clear=clear)
@@ -121,6 +141,7 @@ def caller_of_token(clear: str, *, now: datetime) -> Caller:
         actor=Actor(ActorKind.TOKEN, row.name),
         tenants=frozenset({row.tenant.slug}) if row.tenant else None,
         scopes=frozenset(row.scopes),
+        run_actors=frozenset({row.actor or row.name, *row.granted_actors}),
     )
 
 

@@ -9,11 +9,13 @@ from django.db import IntegrityError, transaction
 from audit.domain.caller import Caller
 from audit.domain.entries import Actor, Entry
 from audit.services import append_one
+from governance.domain.identities import is_among
 from governance.domain.lease_scopes import BRANCH_LEVEL, LeaseClaim, overlaps
 from governance.domain.leases import is_over
-from governance.domain.runs import InvalidRun, RunEnd, RunStart
+from governance.domain.runs import InvalidRun, RunEnd, RunStart, ends_in_same_format
 from governance.models import Lease, LeaseState, Repository, RunRecord, RunStatus
-from governance.services.leases.endings import claim_of
+from governance.selectors.aliases import aliases_among
+from governance.services.leases.endings import claim_of, owner_of
 
 
 class RunNotFound(Exception):
@@ -22,6 +24,10 @@ class RunNotFound(Exception):
 
 class RunConflict(Exception):
     """The run id was used for another run; every run has an id of its own."""
+
+
+class ActorNotGranted(Exception):
+    """The caller may not record runs of this actor: an admin grants actors to tokens."""
 
 
 class RunEnded(Exception):
@@ -50,9 +56,11 @@ def create_run(
     A run that names a lease becomes the lease's current operation: its heartbeats keep the lease.
 
     Raises:
+        ActorNotGranted: the caller records no runs of this actor.
         RunConflict: the id names a run that started differently.
-        InvalidRun: the lease named is not held, or does not cover the run's branch.
+        InvalidRun: the lease named is not held, does not cover the run's branch, or is another's.
     """
+    _check_actor(repository, start.actor, caller)
     known = RunRecord.objects.filter(repository=repository, run_id=start.run_id).first()
     if known is not None:
         return _same_start(known, start)
@@ -88,14 +96,18 @@ def create_run(
 
 
 @transaction.atomic
-def heartbeat_run(repository: Repository, run_id: str, *, now: datetime) -> RunRecord:
+def heartbeat_run(
+    repository: Repository, run_id: str, *, caller: Caller, now: datetime
+) -> RunRecord:
     """Say that a run is still at work; this is proof of life for its lease. Leaves no audit entry.
 
     Raises:
         RunNotFound: no such run in the repository.
+        ActorNotGranted: the caller records no runs of its actor.
         RunEnded: too late, for example because its lease expired and it was abandoned.
     """
     run = _locked(repository, run_id)
+    _check_actor(repository, run.actor, caller)
     if run.status != RunStatus.RUNNING:
         raise _ended(run)
     run.last_heartbeat_at = max(now, run.last_heartbeat_at)
@@ -117,9 +129,13 @@ def finish_run(
 
     Raises:
         RunNotFound: no such run in the repository.
+        ActorNotGranted: the caller records no runs of its actor.
+        InvalidRun: a head that cannot be in the repository of the run's base.
         RunEnded: it was abandoned, or ended differently.
     """
     run = _locked(repository, run_id)
+    _check_actor(repository, run.actor, caller)
+    ends_in_same_format(run.base_sha, end)
     if run.status != RunStatus.RUNNING:
         if _end_of(run) == end:
             return RunOutcome(run=run, is_new=False)
@@ -188,6 +204,19 @@ def abandon_run(
     return RunOutcome(run=run, is_new=True)
 
 
+def _check_actor(repository: Repository, actor: str, caller: Caller) -> None:
+    if caller.has_scope("admin") or actor in caller.run_actors:
+        return
+    aliases = aliases_among(repository.tenant_id, {actor, *caller.run_actors})
+    if not is_among(actor, caller.run_actors, aliases):
+        own = ", ".join(sorted(caller.run_actors)) or "nobody"
+        raise ActorNotGranted(
+            f"{caller.actor.name} records runs of {own}, not of {actor}: issue a token with"
+            " `manage.py api_token create --actor` or `--grant-actor`, or join the names with"
+            " `manage.py alias add`."
+        )
+
+
 def _same_start(known: RunRecord, start: RunStart) -> RunOutcome:
     told = RunStart(
         run_id=known.run_id,
@@ -212,6 +241,12 @@ def _lease_of(repository: Repository, start: RunStart, *, now: datetime) -> Leas
     )
     if lease is None or is_over(lease.expires_at, now=now):
         raise InvalidRun("lease_id", f"lease {start.lease_id} is not held: acquire one first")
+    names = {start.actor, lease.user_id, lease.agent_id}
+    aliases = aliases_among(repository.tenant_id, names)
+    if not is_among(start.actor, (lease.user_id, lease.agent_id), aliases):
+        raise InvalidRun(
+            "lease_id", f"lease {start.lease_id} is held by {owner_of(lease)}, not by {start.actor}"
+        )
     if not overlaps(claim_of(lease), LeaseClaim(BRANCH_LEVEL, start.branch)):
         raise InvalidRun("lease_id", f"lease {start.lease_id} does not cover {start.branch}")
     return lease

@@ -25,6 +25,7 @@ from governance.selectors.visible import (
     visible_runs,
 )
 from governance.services.runs import (
+    ActorNotGranted,
     RunConflict,
     RunEnded,
     RunNotFound,
@@ -94,7 +95,7 @@ class StartBody(RunPlace):
     base_sha = serializers.CharField(
         max_length=64, help_text="In full; zeros when the run makes the branch."
     )
-    actor = serializers.CharField(max_length=200)
+    actor = serializers.CharField(max_length=200, trim_whitespace=False)
     lease_id = serializers.CharField(required=False, default="", allow_blank=True, max_length=100)
     context_hash = serializers.CharField(
         required=False, default="", allow_blank=True, max_length=128
@@ -156,6 +157,8 @@ class RunList(RowList):
             )
         except InvalidRun as error:
             raise _invalid(error) from error
+        except ActorNotGranted as error:
+            return problem_answer(403, "actor_not_granted", str(error))
         except RunConflict as error:
             return problem_answer(409, "run_conflict", str(error))
         return Response(
@@ -186,9 +189,11 @@ class HeartbeatRun(StrictQuery):
         caller, asked = caller_of(request), body_of(RunPlace, request)
         repository = _repository(caller, asked)
         try:
-            heartbeat_run(repository, run_id, now=timezone.now())
+            heartbeat_run(repository, run_id, caller=caller, now=timezone.now())
         except RunNotFound as error:
             raise NotVisible(str(error)) from error
+        except ActorNotGranted as error:
+            return problem_answer(403, "actor_not_granted", str(error))
         except RunEnded as error:
             return problem_answer(409, "run_ended", str(error))
         return Response(_shown(caller, repository, run_id))
@@ -219,6 +224,8 @@ class FinishRun(StrictQuery):
             raise _invalid(error) from error
         except RunNotFound as error:
             raise NotVisible(str(error)) from error
+        except ActorNotGranted as error:
+            return problem_answer(403, "actor_not_granted", str(error))
         except RunEnded as error:
             return problem_answer(409, "run_ended", str(error))
         return Response({"run": _shown(caller, repository, run_id), "task": finished.task_id})

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from governance.domain.identities import Aliases
 from reconciliation.domain.codec import later
 
 
@@ -27,6 +28,17 @@ class RunFact:
     actor: str
     lease_id: str
     last_heartbeat_at: datetime
+    gates: tuple[tuple[str, str], ...] = later(())
+    """(gate, result), sorted: what the run says of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateFact:
+    """The newest result of a gate at a commit, as the host announced it or a run recorded it."""
+
+    context: str
+    sha: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,47 @@ class Push:
     before: str | None
     after: str | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFact:
+    """A merge of governed commits of another branch into this one, such as "Update branch".
+
+    `change` is `same` when the merge brings what those commits changed and nothing else, `differs`
+    or `unknown`; `reason` says why it is not the same.
+    """
+
+    source: str
+    before: str
+    after: str
+    change: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeFact:
+    """A merge of a pull request onto the branch, from `before` to `after`.
+
+    `method` is merge, squash or rebase. `change` is as in `UpdateFact`, for what the pull request
+    changed. Its own commits lead from `source_base`, which the target has, to `source_head`; runs,
+    updates, pushes and leases are those of its branch, gates those the host announced there.
+    """
+
+    number: int
+    method: str
+    before: str
+    after: str
+    change: str
+    reason: str
+    source_branch: str
+    source_base: str
+    source_head: str
+    from_fork: bool
+    runs: tuple[RunFact, ...]
+    updates: tuple[UpdateFact, ...]
+    pushes: tuple[Push, ...]
+    leases: tuple[LeaseFact, ...]
+    gates: tuple[GateFact, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +174,16 @@ class HeadFacts:
     """Of a branch that is gone: those open onto it, which go with it."""
     class_now: str = later("")
     """The class that holds now, where `branch_class` is an older one that guards more."""
+    gates: tuple[GateFact, ...] = later(())
+    """What the host announced of required gates, at the heads of runs that lead to the head."""
+    aliases: Aliases = later(())
+    """The aliases of the tenant, for the names in these facts."""
+    merges: tuple[MergeFact, ...] = later(())
+    """Merges of pull requests that lead from the governed head to the observed one."""
+    updates: tuple[UpdateFact, ...] = later(())
+    """Merges of governed commits of other branches on the way from the one head to the other."""
+    inside_runs: tuple[str, ...] = later(())
+    """The runs between whose base and head the observed head lies, without being either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +208,6 @@ class StaleFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class GateFact:
-    """The newest result of a gate at a commit, as the host announced it or a run recorded it."""
-
-    context: str
-    sha: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class MissingRunFacts:
     """What shows that a branch is under governance, and the run records that it has.
 
@@ -174,6 +228,14 @@ class MissingRunFacts:
     """(base branch, its class) of those pull requests."""
     same_as: str = later("")
     """The default branch, when it is at the very same head: the branch has no change of its own."""
+    head_push: Push | None = later(None)
+    """The push that brought the observed head; None where nothing was recorded of it."""
+    push_leases: tuple[LeaseFact, ...] = later(())
+    """The leases that stood at that push."""
+    aliases: Aliases = later(())
+    """The aliases of the tenant, for the names in these facts."""
+    base_gates: tuple[tuple[str, tuple[str, ...]], ...] = later(())
+    """(base branch, the gates that its policy requires) of the pull requests."""
 
 
 @dataclass(frozen=True, slots=True)

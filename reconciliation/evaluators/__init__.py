@@ -35,9 +35,9 @@ EVALUATORS: dict[str, tuple[type[Any], Evaluator]] = {
 
 RULES_VERSIONS: dict[str, int] = {
     "divergence_alert": 2,
-    "head_drift": 1,
+    "head_drift": 2,
     "lease_renewal": 1,
-    "missing_run": 2,
+    "missing_run": 3,
     "observe_refs": 1,
     "stale_branch": 3,
 }

@@ -31,7 +31,7 @@ def pushes_under(lease: LeaseFact, facts: HeadFacts) -> tuple[Push, ...]:
     At the instant at which it ended it no longer stood. A lease of which is not known when it was
     acquired was found at the moment of the last push, and counts for all of them.
     """
-    return tuple(push for push in pushes_of(facts) if _stood(lease, push.at))
+    return tuple(push for push in pushes_of(facts) if stood(lease, push.at))
 
 
 def held_by(facts: HeadFacts) -> str:
@@ -51,7 +51,13 @@ def stood_together(one: LeaseFact, other: LeaseFact) -> bool:
     return max(one.acquired_at, other.acquired_at) < min(_over_at(one), _over_at(other))
 
 
-def _stood(lease: LeaseFact, moment: datetime) -> bool:
+def lease_holders(lease: LeaseFact) -> set[str]:
+    """Return the names that a lease was given to: its user and its agent."""
+    return {lease.user_id, lease.agent_id} - {""}
+
+
+def stood(lease: LeaseFact, moment: datetime) -> bool:
+    """Return whether a lease stood at a moment; at the instant at which it ended it did not."""
     return lease.acquired_at is None or lease.acquired_at <= moment < _over_at(lease)
 
 

@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
+from governance.domain.identities import is_same
 from governance.domain.policy import ExpectedRewrite, Policy, matches, matching
-from reconciliation.domain.coverage import approved_run, covering_runs
+from reconciliation.domain.coverage import approved_run
 from reconciliation.domain.facts import HeadFacts, Push
 from reconciliation.domain.findings import Inputs, RuleHit
 from reconciliation.domain.risk import hit
 from reconciliation.evaluators.attribution import pushers_of, pushes_of
+from reconciliation.evaluators.coverage import Coverage, covers_push
 from reconciliation.evaluators.drift_class import (
     CLASS_OF_RELATION,
     GUARDED,
@@ -24,9 +26,12 @@ LEVELS = {
 }
 
 
-def drift_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleHit]:
-    """Return every hit of a change that no run record covers; what no rule knows is for review."""
-    hits = _class_hits(facts, drift_class, policy)
+def drift_hits(
+    facts: HeadFacts, drift_class: str, policy: Policy, coverage: Coverage
+) -> list[RuleHit]:
+    """Return every hit of a change that is not covered; what no rule knows is for review."""
+    hits = [*coverage.lacking]
+    hits += _class_hits(facts, drift_class, policy)
     hits += _path_hits(facts, policy)
     hits += lease_breaches(facts, policy)
     hits += _flow_hits(facts, drift_class, policy)
@@ -64,7 +69,10 @@ def _window_of(facts: HeadFacts, drift_class: str, policy: Policy) -> ExpectedRe
         window
         for window in policy.head_drift.expected_rewrites
         if matches(window.branch, facts.place.branch)
-        and (window.actor == "*" or pushers == {window.actor})
+        and (
+            window.actor == "*"
+            or all(is_same(name, window.actor, facts.aliases) for name in pushers)
+        )
         and datetime.fromisoformat(window.starts_at)
         <= moved
         <= datetime.fromisoformat(window.ends_at)
@@ -119,21 +127,21 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
         kind_of_change(facts, drift_class) == "fast_forward"
         and facts.branch_class == "default"
         and policy.changes.required_pr_flow
-        and (direct := _direct_pushes(facts))
+        and (direct := _direct_pushes(facts, policy))
     ):
         hits.append(hit("drift.direct_push", policy, inputs=_told(facts, direct)))
     # On the default branch every change has a run of its own; elsewhere the run approved a head,
     # and a planned rewrite is known to take it away.
     may_approve = facts.branch_class not in GUARDED and facts.observed_head is not None
     if may_approve and not is_planned_rewrite(facts, drift_class, policy):
-        run_id = approved_run(facts.runs, base=facts.governed_head)
-        if run_id:
-            hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run_id),)))
+        run = approved_run(facts.runs, base=facts.governed_head)
+        if run is not None and run.head_sha != facts.observed_head:
+            hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run.run_id),)))
     return hits
 
 
-def _direct_pushes(facts: HeadFacts) -> list[Push]:
-    """Return the pushes that no pull request merged and no run recorded.
+def _direct_pushes(facts: HeadFacts, policy: Policy) -> list[Push]:
+    """Return the pushes that no pull request merged and no run that counts recorded.
 
     A merge on top excuses none below it.
     """
@@ -145,8 +153,7 @@ def _direct_pushes(facts: HeadFacts) -> list[Push]:
     return [
         push
         for push in pushes_of(facts)
-        if push.after not in merges
-        and not covering_runs(facts.runs, base=push.before, head=push.after or "")
+        if push.after not in merges and not covers_push(facts, push, policy)
     ]
 
 

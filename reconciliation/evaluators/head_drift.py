@@ -3,14 +3,16 @@
 Source: specification, "Detect drift between remote branch heads and local governed snapshots".
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from governance.domain.identities import is_among
 from governance.domain.policy import Mode, Policy
-from reconciliation.domain.coverage import covering_runs
 from reconciliation.domain.facts import HeadFacts
 from reconciliation.domain.findings import Decision, FindingDraft, Inputs, RuleHit
 from reconciliation.domain.risk import heard, is_alerting, severity_of
-from reconciliation.evaluators.attribution import held_by, pushers_of, pushes_of
+from reconciliation.evaluators.attribution import held_by, lease_holders, pushers_of, pushes_of
+from reconciliation.evaluators.coverage import Coverage, coverage_of
 from reconciliation.evaluators.drift_class import (
     GUARDED,
     REWRITES,
@@ -29,14 +31,15 @@ CLEAN_UP_RULES = frozenset({"drift.delete_merged", "drift.delete_other"})
 def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Decision:
     """Return the decision about one branch.
 
-    `in_sync`; `advance_snapshot` when run records cover every step from the governed head and no
-    lease stands against it; `record_snapshot` for the first head of a branch that is not governed;
-    `expected` for a planned rewrite, noted without an alert because a person has to accept the
-    head it led to: a plan names a branch, an actor and a time, but no commit; also for a working
-    branch that was deleted once a pull request had merged all of it;
-    `settle` while a head that moved less than `settle_seconds` ago may still be on the move;
-    `running` while a living run of the pusher may still record the change; `drift` with a finding
-    otherwise. A rewrite or deletion of a default or protected branch is never left to settle.
+    `in_sync`; `advance_snapshot` when recorded steps cover the way from the governed head (see
+    `coverage`) and no lease stands against it; `record_snapshot` for the first head of a branch
+    that is not governed; `expected` for a planned rewrite, noted without an alert because a person
+    has to accept the head it led to: a plan names a branch, an actor and a time, but no commit;
+    also for a working branch that was deleted once a pull request had merged all of it; `settle`
+    while a head that moved less than `settle_seconds` ago may still be on the move; `running` while
+    a living run of the pusher may still record the change; `gates` while nothing is lacking but the
+    results of required gates, for the grace of a run record; `drift` with a finding otherwise. A
+    rewrite or deletion of a default or protected branch is never left to settle.
     """
     facts = without_null_ids(facts)
     drift_class, mode = classify(facts), policy.head_drift.mode
@@ -44,17 +47,23 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
         return Decision("in_sync", drift_class, clean=True)
     if mode is Mode.OFF:
         return Decision("off", drift_class, clean=True, reason="head_drift is off")
-    runs = _covering(facts, drift_class)
-    breaches = heard(lease_breaches(facts, policy, covering=runs), policy, mode)
-    if runs and not breaches:
+    coverage = _coverage(facts, drift_class, policy)
+    is_covered = coverage.is_complete
+    covering = coverage.run_ids if is_covered else ()
+    breaches = heard(lease_breaches(facts, policy, covering=covering), policy, mode)
+    if is_covered and not breaches:
         return Decision(
             "advance_snapshot",
             drift_class,
             clean=True,
             advance_to=facts.observed_head,
-            advance_run_ids=runs,
+            advance_run_ids=covering,
         )
-    hits = breaches if runs else heard(drift_hits(facts, drift_class, policy), policy, mode)
+    hits = (
+        breaches
+        if is_covered
+        else heard(drift_hits(facts, drift_class, policy, coverage), policy, mode)
+    )
     rules = {one.rule for one in hits}
     if _is_first_of_ungoverned(facts, drift_class) and rules <= {"drift.created_other"}:
         return Decision("record_snapshot", drift_class, clean=True, advance_to=facts.observed_head)
@@ -62,18 +71,12 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
         return _decide("expected", facts, drift_class, hits, policy, reason="planned rewrite")
     if is_clean_up(facts, drift_class) and rules <= CLEAN_UP_RULES:
         return _decide("expected", facts, drift_class, hits, policy, reason="merged, then deleted")
-    settled_at = _settles_at(facts, drift_class, policy)
-    if now < settled_at:
-        return Decision("settle", drift_class, clean=False, defer_until=settled_at)
-    run = _awaited_run(facts, drift_class, rules, policy)
-    if run is not None and now < run.alive_until:
-        reason = f"run {run.run_id} is still running"
-        return Decision(
-            "running", drift_class, clean=False, defer_until=run.alive_until, reason=reason
-        )
+    for waiting in _reasons_to_wait(facts, drift_class, rules, policy, coverage):
+        if waiting.defer_until is not None and now < waiting.defer_until:
+            return waiting
     if not hits:
         return Decision("off", drift_class, clean=True, reason="every rule that applies is off")
-    return _decide("drift", facts, drift_class, hits, policy, is_covered=bool(runs))
+    return _decide("drift", facts, drift_class, hits, policy, coverage=coverage)
 
 
 def _may_be_recorded(facts: HeadFacts, drift_class: str) -> bool:
@@ -89,23 +92,37 @@ def _may_be_recorded(facts: HeadFacts, drift_class: str) -> bool:
     return kind in {"rewound", "rewritten"} and facts.branch_class not in GUARDED
 
 
-def _covering(facts: HeadFacts, drift_class: str) -> tuple[str, ...]:
-    if facts.observed_head is None or not _may_be_recorded(facts, drift_class):
-        return ()
-    return covering_runs(facts.runs, base=facts.governed_head, head=facts.observed_head)
+def _coverage(facts: HeadFacts, drift_class: str, policy: Policy) -> Coverage:
+    return coverage_of(facts, policy) if _may_be_recorded(facts, drift_class) else Coverage()
 
 
 def _is_first_of_ungoverned(facts: HeadFacts, drift_class: str) -> bool:
     return drift_class == "created" and facts.branch_class == "other"
 
 
-def _settles_at(facts: HeadFacts, drift_class: str, policy: Policy) -> datetime:
+def _reasons_to_wait(
+    facts: HeadFacts, drift_class: str, rules: set[str], policy: Policy, coverage: Coverage
+) -> Iterator[Decision]:
+    """Yield what may still come, with the moment until which it is waited for."""
+    moved_at = facts.head_changed_at
     at_once = (
         kind_of_change(facts, drift_class) in REWRITES | {"deleted"}
         and facts.branch_class in GUARDED
     )
     settle = timedelta(seconds=0 if at_once else policy.head_drift.settle_seconds)
-    return facts.head_changed_at + settle
+    yield Decision("settle", drift_class, clean=False, defer_until=moved_at + settle)
+    run = _awaited_run(facts, drift_class, rules, policy)
+    if run is not None:
+        reason = f"run {run.run_id} is still running"
+        yield Decision(
+            "running", drift_class, clean=False, defer_until=run.alive_until, reason=reason
+        )
+    if coverage.waits_for_gates and not rules & NO_RECORD_EXCUSES:
+        grace = timedelta(seconds=policy.missing_run.grace_seconds)
+        reason = "its run is recorded; required gates have no result yet"
+        yield Decision(
+            "gates", drift_class, clean=False, defer_until=moved_at + grace, reason=reason
+        )
 
 
 def _awaited_run(
@@ -118,12 +135,17 @@ def _awaited_run(
     if not _may_be_recorded(facts, drift_class) or rules & NO_RECORD_EXCUSES:
         return None
     holders = {
-        lease.lease_id: {lease.user_id, lease.agent_id} - {""}
+        lease.lease_id: lease_holders(lease)
         for lease in sorted(facts.leases, key=lambda one: one.lease_id)
     }
-    pushers = set(pushers_of(pushes_of(facts)))
+    pushers = set(pushers_of(pushes_of(facts))) - {""}
     its = (
-        run for run in facts.runs if pushers <= {"", run.actor} | holders.get(run.lease_id, set())
+        run
+        for run in facts.runs
+        if all(
+            is_among(name, {run.actor, *holders.get(run.lease_id, ())}, facts.aliases)
+            for name in pushers
+        )
     )
     return in_flight(its, policy)
 
@@ -135,7 +157,7 @@ def _decide(
     hits: tuple[RuleHit, ...],
     policy: Policy,
     *,
-    is_covered: bool = False,
+    coverage: Coverage | None = None,
     reason: str = "",
 ) -> Decision:
     is_expected = decision == "expected"
@@ -145,7 +167,7 @@ def _decide(
     words = head_drift_wording(
         facts,
         drift_class,
-        is_covered=is_covered,
+        coverage=coverage or Coverage(),
         is_planned=is_planned,
         is_clean_up=is_clean_up(facts, drift_class),
     )

@@ -7,12 +7,18 @@ these hits also stand against a change that run records cover, unless those runs
 from collections.abc import Sequence
 from itertools import combinations
 
+from governance.domain.identities import Aliases, is_among
 from governance.domain.lease_scopes import PATH_PREFIX, REPO_WIDE, LeaseClaim, covers, overlaps
 from governance.domain.policy import Policy
 from reconciliation.domain.facts import HeadFacts, LeaseFact, RunFact
 from reconciliation.domain.findings import RuleHit
 from reconciliation.domain.risk import hit
-from reconciliation.evaluators.attribution import pushers_of, pushes_under, stood_together
+from reconciliation.evaluators.attribution import (
+    lease_holders,
+    pushers_of,
+    pushes_under,
+    stood_together,
+)
 
 NO_RECORD_EXCUSES = frozenset({"drift.not_lease_holder", "drift.two_leases", "drift.direct_push"})
 """What a run record that may still come cannot put right, so that nothing waits for one."""
@@ -30,7 +36,7 @@ def lease_breaches(
     hits = _collisions(facts, policy)
     runs = [run for run in facts.runs if run.run_id in set(covering)]
     for lease in sorted(facts.leases, key=lambda one: one.lease_id):
-        if not _is_recorded_by_holder(lease, runs):
+        if not _is_recorded_by_holder(lease, runs, facts.aliases):
             hits += _breach_of(lease, facts, policy)
     return hits
 
@@ -56,21 +62,19 @@ def _claim_of(lease: LeaseFact, branch: str) -> LeaseClaim:
     return LeaseClaim(lease.scope, branch, lease.paths)
 
 
-def _holders(lease: LeaseFact) -> set[str]:
-    return {lease.user_id, lease.agent_id} - {""}
+def _is_recorded_by_holder(lease: LeaseFact, runs: Sequence[RunFact], aliases: Aliases) -> bool:
+    """Return whether every run that covers the change, and there is one, was the holder's.
 
-
-def _is_recorded_by_holder(lease: LeaseFact, runs: Sequence[RunFact]) -> bool:
-    """Return whether every run that covers the change, and there is one, was the holder's."""
-    return bool(runs) and all(
-        run.lease_id == lease.lease_id or run.run_id == lease.run_id or run.actor in _holders(lease)
-        for run in runs
-    )
+    A run that names the lease, or that the lease names, is the holder's only by its actor: anybody
+    can write an id down.
+    """
+    return bool(runs) and all(is_among(run.actor, lease_holders(lease), aliases) for run in runs)
 
 
 def _breach_of(lease: LeaseFact, facts: HeadFacts, policy: Policy) -> list[RuleHit]:
     pushers = pushers_of(pushes_under(lease, facts))
-    strangers = [name for name in pushers if name not in _holders(lease)]
+    holders = lease_holders(lease)
+    strangers = [name for name in pushers if not is_among(name, holders, facts.aliases)]
     if not strangers:
         return []
     about = [("holder", lease.user_id), ("lease", lease.lease_id)]

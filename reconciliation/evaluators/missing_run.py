@@ -6,16 +6,22 @@ Source: specification, "Detect missing run records for branches/PRs with governa
 from datetime import datetime, timedelta
 
 from governance.domain.policy import Mode, Policy, follows_naming
-from reconciliation.domain.facts import MissingRunFacts, PullRequestFact
+from reconciliation.domain.facts import MissingRunFacts, PullRequestFact, RunFact
 from reconciliation.domain.findings import Decision, FindingDraft, Inputs, RuleHit
 from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
+from reconciliation.evaluators.coverage import (
+    OWNER_UNKNOWN,
+    PASSED,
+    Surroundings,
+    gate_states,
+    lacking_of,
+    only_waits_for_gates,
+)
+from reconciliation.evaluators.coverage_wording import lacking_wording
 from reconciliation.evaluators.work_in_flight import in_flight
 
 GOVERNED_BASES = frozenset({"default", "protected", "governed"})
-PASSED = frozenset({"success", "passed"})
-"""The word of hosts, as we normalise it, and the word of run records."""
-
 Activity = tuple[str, str]
 """What shows governance, and its reference: `("lease", "lease_a")`."""
 
@@ -34,6 +40,13 @@ def governance_activity(facts: MissingRunFacts, policy: Policy) -> tuple[Activit
         ("gate", gate.context)
         for gate in facts.gates
         if gate.context in required and gate.sha == facts.observed_head
+    }
+    signs |= {
+        ("gate", context)
+        for run in facts.runs
+        if run.head_sha and run.head_sha == facts.observed_head
+        for context, _ in run.gates
+        if context in required
     }
     if follows_naming(policy.branches.naming, facts.place.branch):
         signs.add(("branch_naming", policy.branches.naming))
@@ -63,7 +76,7 @@ def evaluate_missing_run(facts: MissingRunFacts, policy: Policy, now: datetime) 
     ungated = [
         one for one in merges if one not in unrecorded and _gates_not_passed(facts, one, policy)
     ]
-    head_is_recorded = _is_recorded(facts, facts.observed_head) or bool(facts.same_as)
+    head_is_recorded = _is_head_recorded(facts, policy) or bool(facts.same_as)
     activity = governance_activity(facts, policy)
     if not unrecorded and not ungated and (head_is_recorded or not activity):
         decision = "recorded" if activity else "not_governed"
@@ -97,15 +110,33 @@ def _since(facts: MissingRunFacts, merges: list[PullRequestFact], now: datetime)
     return max([facts.head_changed_at, *merged_at])
 
 
-def _is_recorded(facts: MissingRunFacts, sha: str | None) -> bool:
-    """Return whether a run ended there; where nothing is, nothing needs a record."""
-    return is_absent(sha) or _has_run(facts, sha)
-
-
-def _has_run(facts: MissingRunFacts, sha: str | None) -> bool:
-    return not is_absent(sha) and any(
-        run.head_sha == sha and run.status == "succeeded" for run in facts.runs
+def _is_head_recorded(facts: MissingRunFacts, policy: Policy) -> bool:
+    """Return whether a run that counts ended at the head; where nothing is, nothing needs one."""
+    return is_absent(facts.observed_head) or any(
+        not _lacking(run, facts, policy) for run in _runs_at(facts, facts.observed_head)
     )
+
+
+def _lacking(run: RunFact, facts: MissingRunFacts, policy: Policy) -> tuple[RuleHit, ...]:
+    """Return what a run at the head lacks so that it is no record of it.
+
+    Whose push it was matters until governance has accepted the head. That nobody knows whose, or
+    that a gate has no result yet, takes nothing from the record: the drift check says so.
+    """
+    is_accepted = facts.governed_head == facts.observed_head
+    pushes = () if is_accepted or facts.head_push is None else (facts.head_push,)
+    around = Surroundings(facts.push_leases, facts.gates, facts.aliases)
+    return tuple(
+        one
+        for one in lacking_of(run, pushes, around, policy)
+        if one.rule != OWNER_UNKNOWN and not only_waits_for_gates([one])
+    )
+
+
+def _runs_at(facts: MissingRunFacts, sha: str | None) -> list[RunFact]:
+    if is_absent(sha):
+        return []
+    return [run for run in facts.runs if run.head_sha == sha and run.status == "succeeded"]
 
 
 def _governed_bases(facts: MissingRunFacts) -> set[str]:
@@ -137,7 +168,7 @@ def _merges(facts: MissingRunFacts) -> list[PullRequestFact]:
 
 
 def _is_merge_recorded(facts: MissingRunFacts, request: PullRequestFact) -> bool:
-    return _has_run(facts, request.head_sha) or _has_run(facts, request.merge_sha)
+    return bool(_runs_at(facts, request.head_sha) or _runs_at(facts, request.merge_sha))
 
 
 def _head_finding(
@@ -148,15 +179,17 @@ def _head_finding(
     rule = "run.missing_under_lease" if "lease" in kinds else "run.missing_for_head"
     hits = [hit(rule, policy, inputs=(("activity", shown),))]
     head = facts.observed_head or ""
+    lacking = [one for run in _runs_at(facts, head) for one in _lacking(run, facts, policy)]
+    what, to_do = lacking_wording(lacking, tenant=facts.place.tenant)
     return _draft(
         facts,
         policy,
         hits,
         stable_class="missing_for_head",
-        summary=f"{facts.place.branch} is under governance ({shown}), but no run that succeeded"
-        f" ends at its head {head[:10]}.",
-        recommendation="Import or repeat the run that produced this head; if there was none, review"
-        " the change as ungoverned.",
+        summary=f"{facts.place.branch} is under governance ({shown}), but no run that counts"
+        f" ends at its head {head[:10]}. {what}".rstrip(),
+        recommendation=f"{to_do} Import or repeat the run that produced this head; if there was"
+        " none, review the change as ungoverned.".strip(),
         actual=(("observed_head", head), ("activity", shown)),
     )
 
@@ -211,13 +244,18 @@ def _gates_finding(
 
 
 def _gates_not_passed(facts: MissingRunFacts, request: PullRequestFact, policy: Policy) -> set[str]:
-    """Return the required gates without a success at what was merged: another head's is none."""
-    passed = {
-        gate.context
-        for gate in facts.gates
-        if gate.state in PASSED and gate.sha in {request.head_sha, request.merge_sha}
-    }
-    return set(policy.changes.required_gates) - passed
+    """Return the base's required gates without a success at what was merged.
+
+    Another head's success is none.
+    """
+    required = dict(facts.base_gates).get(request.base_branch, policy.changes.required_gates)
+    passed: set[str] = set()
+    for sha in sorted({request.head_sha, request.merge_sha} - {""}):
+        runs: list[RunFact | None] = [*_runs_at(facts, sha)]
+        for run in runs or [None]:
+            states = gate_states(run, facts.gates, sha=sha, required=required)
+            passed |= {name for name, state in states.items() if state in PASSED}
+    return set(required) - passed
 
 
 def _draft(

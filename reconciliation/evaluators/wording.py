@@ -1,9 +1,11 @@
 """Says decisions in words, with the exact command a person could run; decides nothing."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciliation.domain.facts import HeadFacts, StaleFacts
+from reconciliation.evaluators.coverage import Coverage
+from reconciliation.evaluators.coverage_wording import lacking_wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +26,23 @@ def head_drift_wording(
     facts: HeadFacts,
     drift_class: str,
     *,
-    is_covered: bool = False,
+    coverage: Coverage,
     is_planned: bool = False,
     is_clean_up: bool = False,
 ) -> Wording:
-    """Return the wording of a drift class; `is_covered` when run records do cover the change."""
-    if is_covered:
+    """Return the wording of a drift class; recorded steps may lead there all the same."""
+    if coverage.is_complete:
         return _covered_wording(facts)
     if is_clean_up:
         return _clean_up_wording(facts)
     words = _wording_of_class(facts, drift_class)
+    if coverage.chain and not is_planned:
+        what, to_do = lacking_wording(coverage.lacking, tenant=facts.place.tenant)
+        return replace(
+            words,
+            summary=f"{words.summary} {what}",
+            recommendation=f"{to_do} Or: {words.recommendation}",
+        )
     if is_planned:
         return Wording(
             f"As planned: {words.summary}",

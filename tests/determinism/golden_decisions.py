@@ -108,7 +108,11 @@ def _with_more(
         section: {**values, **_RICH.get(section, {})}
         for section, values in DEFAULT_DOCUMENT.items()
     }
-    policies = {"built in": DEFAULT_DOCUMENT, "rich": rich, **policies}
+    strict = DEFAULT_DOCUMENT | {
+        "changes": DEFAULT_DOCUMENT["changes"] | {"required_gates": ["ci"]},
+        "runs": {"require_lease": True},
+    }
+    policies = {"built in": DEFAULT_DOCUMENT, "rich": rich, "strict": strict, **policies}
     seen = {outcome for case in cases for outcome in outcomes(case)}
     found: list[dict[str, Any]] = []
     for kind, facts, at in [*_plausible(looked_at), *_arbitrary(looked_at)]:
@@ -131,11 +135,17 @@ def _plausible(number: int) -> Iterator[tuple[str, Any, datetime]]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reconciler_site.settings.test")
     django.setup()
     from tests.integration.policy.history import occasions
-    from tests.unit.evaluators.facts import NOON, alert_facts
+    from tests.unit.evaluators.facts import NOON, A, B, alert_facts, gate, head_facts, lease, run
     from tests.unit.evaluators.test_divergence_alert import alert
     from tests.unit.evaluators.test_missing_run import MERGED_AND_GONE
 
     yield "missing_run", MERGED_AND_GONE, NOON
+    recorded = head_facts(runs=(run(A, B, gates=(("ci", "failed"),)),))
+    yield "head_drift", recorded, NOON
+    yield "head_drift", replace(recorded, gates=(gate("ci"),)), NOON
+    its_own = replace(recorded, leases=(lease(user_id="bob-on-host"),))
+    joined = replace(its_own, gates=(gate("ci"),), aliases=(("bob-on-host", "bob"),))
+    yield "head_drift", joined, NOON
     ran_out = alert("acknowledged", acknowledge_expires_at=NOON)
     yield "divergence_alert", alert_facts(alerts=(ran_out,)), NOON
 

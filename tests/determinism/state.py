@@ -275,6 +275,13 @@ def _leases() -> None:
         branch="reach/login/1",
         fencing_token=1,
     )
+    # Nobody announces any push here: that alice held main is the evidence that the run is hers.
+    LeaseFactory.create(
+        repository=_repository_at("acme", "api"),
+        lease_id="lease-main",
+        branch="main",
+        fencing_token=2,
+    )
     borealis = _repository_at("borealis", "api")
     for name, run_id, age, token in (("alive", "run-3", 500, 1), ("dead", "", 700, 2)):
         LeaseFactory.create(

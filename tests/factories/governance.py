@@ -185,11 +185,16 @@ class ApiTokenFactory(RowFactory[ApiToken]):
     expires_at = FAR_FUTURE
 
 
-def api_client(scopes: abc.Sequence[str] = ("read",), tenant: Tenant | None = None) -> APIClient:
-    """Return a client of the API that bears a fresh token; no tenant means every tenant."""
+def api_client(
+    scopes: abc.Sequence[str] = ("read",), tenant: Tenant | None = None, *, actor: str = "alice"
+) -> APIClient:
+    """Return a client of the API that bears a fresh token; no tenant means every tenant.
+
+    With the scope `runs` it records runs of `actor`.
+    """
     name = f"client-{ApiToken.objects.count()}"
     clear = f"rcl_{name}"
-    ApiTokenFactory.create(clear=clear, name=name, tenant=tenant, scopes=list(scopes))
+    ApiTokenFactory.create(clear=clear, name=name, tenant=tenant, scopes=list(scopes), actor=actor)
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {clear}")
     return client

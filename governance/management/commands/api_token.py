@@ -2,8 +2,13 @@
 
     manage.py api_token create --name ci --tenant acme --scope leases --scope read --days 90
     manage.py api_token create --name metrics --all-tenants --scope read
+    manage.py api_token create --name reach --tenant acme --scope runs --actor ada \\
+        --grant-actor ada-agent
     manage.py api_token list
     manage.py api_token revoke TOKEN_ID
+
+With the scope runs, a token records runs of one actor: `--actor`, or an actor of the token's own
+name; `--grant-actor` grants others. Names that aliases join are one actor.
 
 A token is shown once. One for all tenants is for those who run the installation, and for nobody
 else: it has to be asked for.
@@ -43,6 +48,8 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", metavar="SLUG")
         parser.add_argument("--all-tenants", action="store_true", help="reach every tenant")
         parser.add_argument("--scope", action="append", choices=Scope.values, default=[])
+        parser.add_argument("--actor", default="", help="whose runs it records (scope runs)")
+        parser.add_argument("--grant-actor", action="append", default=[], metavar="ACTOR")
         parser.add_argument("--days", type=int, default=90)
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -74,14 +81,19 @@ class Command(BaseCommand):
             tenant = Tenant.objects.filter(slug=options["tenant"]).first()
             if tenant is None:
                 raise CommandError(f"There is no tenant {options['tenant']!r}.")
-        issued = issue_token(
-            name=options["name"],
-            scopes=options["scope"],
-            tenant=tenant,
-            lifetime=timedelta(days=options["days"]),
-            random_part=secrets.token_urlsafe(32),
-            **_who(),
-        )
+        try:
+            issued = issue_token(
+                name=options["name"],
+                scopes=options["scope"],
+                tenant=tenant,
+                lifetime=timedelta(days=options["days"]),
+                random_part=secrets.token_urlsafe(32),
+                run_actor=options["actor"],
+                granted_actors=options["grant_actor"],
+                **_who(),
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
         return {**_describe(issued.row), "token": issued.clear}
 
     def _list(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +116,8 @@ def _describe(row: ApiToken) -> dict[str, Any]:
         "prefix": row.prefix,
         "tenant": row.tenant.slug if row.tenant else None,
         "scopes": row.scopes,
+        "actor": row.actor or row.name,
+        "granted_actors": row.granted_actors,
         "expires_at": row.expires_at.isoformat(),
         "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
         "last_used_at": row.last_used_at.isoformat() if row.last_used_at else None,

@@ -9,13 +9,20 @@ from governance.selectors.branch_facts import (
     BranchRow,
     RepositoryRow,
 )
-from governance.selectors.change_facts import Sha, pull_requests_by_branch, runs_by_branch
+from governance.selectors.change_facts import (
+    Sha,
+    gates_by_sha,
+    pull_requests_by_branch,
+    runs_by_branch,
+)
 from governance.selectors.lease_facts import leases_at
 from governance.selectors.visible import Lease, PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.codec import decode
-from reconciliation.domain.facts import ChangedPaths, HeadFacts, PullRequestFact, Push
+from reconciliation.domain.coverage import steps_between, steps_of_runs
+from reconciliation.domain.facts import ChangedPaths, GateFact, HeadFacts, PullRequestFact, Push
 from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.services.observe.aliases import names_in, with_aliases
 from reconciliation.services.observe.ancestry import Ancestry, ancestry_of
 from reconciliation.services.observe.heads import read_heads
 from reconciliation.services.observe.known import (
@@ -51,6 +58,7 @@ def observe_head_drift(
     requests = pull_requests_by_branch(keys, merged_at=_shas(rows, pushes))
     leases = leases_at({key: _moments(rows[key], pushes[key], now=now) for key in keys})
     policy_of = {key: policies.for_branch(*key) for key in keys}
+    gates = _gates({key: runs.get(key, []) for key in keys}, rows, policy_of)
     for repository_id, tasks_there in by_repository(keys).items():
         repository = repositories[repository_id]
         pairs = {
@@ -83,9 +91,44 @@ def observe_head_drift(
                 runs=runs.get(key, []),
                 leases=leases.get(key, []),
                 requests=requests.get(key, []),
+                gates=gates.get(key, ()),
             )
             batch.gathered.append(Gathered(task, facts, policy))
+    batch.gathered = with_aliases(batch.gathered, repositories, names_of=_names)
     return batch
+
+
+def _names(facts: HeadFacts) -> set[str]:
+    """Return the names that the rules compare: none where neither run nor lease is about them."""
+    if not facts.runs and not facts.leases:
+        return set()
+    return names_in(facts.runs, facts.leases, facts.pushes) | {facts.pusher}
+
+
+def _gates(
+    runs: Mapping[BranchKey, Sequence[RunRecord]],
+    rows: Mapping[BranchKey, BranchRow],
+    policy_of: Mapping[BranchKey, Policy],
+) -> dict[BranchKey, tuple[GateFact, ...]]:
+    """Return what hosts announced of required gates at the heads of runs on the way to the head."""
+    shas: dict[BranchKey, set[str]] = {}
+    for key, some in runs.items():
+        head = rows[key].observed_head
+        if not policy_of[key].changes.required_gates or head is None:
+            continue
+        steps = steps_of_runs(run_fact(one) for one in some)
+        on_the_way = steps_between(steps, base=rows[key].governed_head, head=head)
+        shas[key] = {step.head for step in on_the_way}
+    found = gates_by_sha((key[0], sha) for key, some in shas.items() for sha in some)
+    return {
+        key: tuple(
+            GateFact(gate.context, gate.sha, gate.state)
+            for sha in sorted(some)
+            for gate in found.get((key[0], sha), ())
+            if gate.context in policy_of[key].changes.required_gates
+        )
+        for key, some in shas.items()
+    }
 
 
 def _only_fresh(
@@ -132,6 +175,7 @@ def _head_facts(
     runs: Sequence[RunRecord],
     leases: Sequence[Lease],
     requests: Sequence[PullRequest],
+    gates: tuple[GateFact, ...],
 ) -> HeadFacts:
     now = class_of(task.branch, repository, policy)
     held = held_class_of(task.branch, row, repository, policy)
@@ -167,6 +211,7 @@ def _head_facts(
         pushes=pushes,
         merged_from=_merged_away(row, from_it),
         open_onto=(() if row.observed_head else tuple(one for one in onto if one.state == "open")),
+        gates=gates,
     )
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from governance.selectors.branch_facts import RepositoryRow, ends_of_runs, known_heads
+from governance.selectors.change_facts import branches_judged_at
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.facts import Place
 from reconciliation.domain.observation import (
@@ -46,7 +47,8 @@ def observe_refs(
     """Read the heads of the tasks' repositories, at most 16 at once; failures stay with theirs."""
     deliveries = _deliveries_of(tasks)
     runs = ends_of_runs([(task.repository_id, task.run_id) for task in tasks if task.run_id])
-    lacking = branches_lacking(_told_commits(tasks, deliveries, runs))
+    told = _told_commits(tasks, deliveries, runs)
+    lacking, judged = branches_lacking(told), branches_judged_at(told)
     answers = read_heads([target_of(repositories[task.repository_id]) for task in tasks], remote)
     known = known_heads(
         sorted(
@@ -90,6 +92,7 @@ def observe_refs(
         if task.run_id and (task.repository_id, task.run_id) in runs:
             to_check.add(runs[task.repository_id, task.run_id][0])
         to_check |= lacking.get(task.repository_id, set())
+        to_check |= judged.get(task.repository_id, set()) & heads.keys()
         seen = Seen(repository, facts, applied, tuple(sorted(to_check)), now)
         batch.gathered.append(Gathered(task, facts, policy, seen))
     return batch

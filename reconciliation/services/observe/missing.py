@@ -1,6 +1,6 @@
 """Observes signs of governance over branches, what was merged from them, and their run records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from governance.selectors.branch_facts import BranchKey, BranchRow
@@ -10,11 +10,13 @@ from governance.selectors.change_facts import (
     running_runs_by_branch,
     runs_by_head,
 )
-from governance.selectors.lease_facts import leases_by_branch
-from governance.selectors.visible import PullRequest, RunRecord
+from governance.selectors.lease_facts import leases_at, leases_by_branch
+from governance.selectors.visible import PullRequest
 from governance.services.policies import PolicyResolver
-from reconciliation.domain.facts import GateFact, MissingRunFacts
+from reconciliation.domain.codec import decode
+from reconciliation.domain.facts import GateFact, MissingRunFacts, Push
 from reconciliation.remotes.base import Remote
+from reconciliation.services.observe.aliases import names_in, with_aliases
 from reconciliation.services.observe.known import (
     Repositories,
     class_of,
@@ -44,6 +46,8 @@ def observe_missing_run(
     shas = {key: _shas(rows[key], requests.get(key, [])) for key in keys}
     wanted = {(key[0], sha) for key, some in shas.items() for sha in some}
     running, ended, gates = running_runs_by_branch(keys), runs_by_head(wanted), gates_by_sha(wanted)
+    pushes = {key: _head_push(rows[key]) for key in keys}
+    at_push = leases_at({key: [push.at] for key, push in pushes.items() if push is not None})
     for key, task in keys.items():
         row, repository = rows[key], repositories[key[0]]
         policy = policies.for_branch(*key)
@@ -60,13 +64,10 @@ def observe_missing_run(
             head_changed_at=row.observed_at or row.first_seen_at,
             runs=tuple(run_fact(one) for one in sorted(runs.values(), key=lambda one: one.run_id)),
             leases=tuple(lease_fact(one) for one in leases.get(key, [])),
-            gates=_gates(
-                [
-                    GateFact(gate.context, gate.sha, gate.state)
-                    for sha in shas[key]
-                    for gate in gates.get((key[0], sha), [])
-                ],
-                runs.values(),
+            gates=tuple(
+                GateFact(gate.context, gate.sha, gate.state)
+                for sha in shas[key]
+                for gate in gates.get((key[0], sha), [])
             ),
             pull_requests=tuple(known),
             base_classes=tuple(
@@ -74,27 +75,38 @@ def observe_missing_run(
                 for base in bases
             ),
             same_as=_same_as(key, rows, repository.default_branch),
+            head_push=pushes[key],
+            push_leases=tuple(lease_fact(one) for one in at_push.get(key, [])),
+            base_gates=tuple(
+                (base, policies.for_branch(key[0], base).changes.required_gates) for base in bases
+            ),
         )
         batch.gathered.append(Gathered(task, facts, policy))
+    batch.gathered = with_aliases(batch.gathered, repositories, names_of=_names)
     return batch
+
+
+def _names(facts: MissingRunFacts) -> set[str]:
+    """Return the names that the rules compare: none where no run is about them."""
+    if not facts.runs or facts.head_push is None:
+        return set()
+    return names_in(facts.runs, facts.push_leases, [facts.head_push])
+
+
+def _head_push(row: BranchRow) -> Push | None:
+    """Return the push that brought the head; None for a head that has not moved since connected."""
+    if row.observed_head is None or not row.head_changes:
+        return None
+    pushes = [decode(Push, one) for one in row.pushes if one["after"] == row.observed_head]
+    if pushes:
+        return pushes[-1]
+    return Push(row.pusher, None, row.observed_head, row.observed_at or row.first_seen_at)
 
 
 def _shas(row: BranchRow, requests: Sequence[PullRequest]) -> list[str]:
     """Return the commits that a record or a gate may be about, sorted."""
     found = {row.observed_head} | {sha for one in requests for sha in (one.head_sha, one.merge_sha)}
     return sorted(sha for sha in found if sha)
-
-
-def _gates(announced: Sequence[GateFact], runs: Iterable[RunRecord]) -> tuple[GateFact, ...]:
-    """Return what hosts announced and what runs recorded, by commit and name."""
-    recorded = [
-        GateFact(context, run.head_sha, state)
-        for run in runs
-        if run.head_sha
-        for context, state in run.gate_results.items()
-    ]
-    found = {*announced, *recorded}
-    return tuple(sorted(found, key=lambda one: (one.sha, one.context, one.state)))
 
 
 def _same_as(key: BranchKey, rows: Mapping[BranchKey, BranchRow], default_branch: str) -> str:

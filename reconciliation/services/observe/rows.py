@@ -14,6 +14,7 @@ def run_fact(row: RunRecord) -> RunFact:
         actor=row.actor,
         lease_id=row.lease_id,
         last_heartbeat_at=row.last_heartbeat_at,
+        gates=tuple(sorted(row.gate_results.items())),
     )
 
 

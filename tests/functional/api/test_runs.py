@@ -7,13 +7,14 @@ import pytest
 from rest_framework.test import APIClient
 
 from audit.services import verify
-from governance.models import Branch, RunRecord
+from governance.models import Alias, ApiToken, Branch, RunRecord
 from reconciliation.models import Finding, ReconciliationTask, RepositoryWatch, TaskState
 from reconciliation.remotes.base import RemoteTarget
 from reconciliation.remotes.memory import MemoryCommit, MemoryRemote
 from reconciliation.services.execute import Limits, drain
 from tests.conftest import World
 from tests.factories.governance import (
+    FAR_FUTURE,
     HEAD_A,
     HEAD_B,
     NOON,
@@ -35,7 +36,7 @@ FINISH = {
     "repo": "api",
     "status": "succeeded",
     "head_sha": HEAD_B,
-    "patch_hash": "sha256:1f",
+    "patch_hash": "sha256:" + "1f" * 32,
     "gate_results": {"lint": "passed", "tests": "passed"},
     "conflict_classes": ["schema", "api"],
 }
@@ -120,7 +121,7 @@ def test_the_same_start_twice_is_one_run(reach: APIClient) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
-        ("", START | {"actor": "bob"}, "run_conflict"),
+        ("", START | {"base_sha": HEAD_B}, "run_conflict"),
         ("/run-2026-0001/finish", FINISH | {"status": "failed", "head_sha": ""}, "run_ended"),
         ("/run-2026-0001/heartbeat", {"repo": "api"}, "run_ended"),
     ],
@@ -234,6 +235,10 @@ def test_a_push_that_came_before_its_run_ended_is_covered_by_the_end(
         MemoryCommit(HEAD_B, (HEAD_A,), files={"README": "2"}),
     )
     remote.sync(RemoteTarget(repository.clone_url, str(repository.pk)), {"main": HEAD_A})
+    # No webhook names the pusher: that alice held the branch is the evidence.
+    LeaseFactory.create(
+        repository=repository, branch="main", expires_at=FAR_FUTURE, max_expires_at=FAR_FUTURE
+    )
     post(reach, "", START)
 
     post(reach, "/run-2026-0001/finish", FINISH)
@@ -251,3 +256,119 @@ def test_a_push_that_came_before_its_run_ended_is_covered_by_the_end(
     assert branch.governed_by == "run:run-2026-0001"
     assert not Finding.objects.filter(state="open").exists()
     assert not ReconciliationTask.objects.exclude(state=TaskState.COMPLETED).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"patch_hash": "not-a-hash"}, "/patch_hash"),
+        ({"patch_hash": "sha256:1f"}, "/patch_hash"),
+        ({"patch_hash": "f" * 41}, "/patch_hash"),
+        ({"head_sha": "b" * 39}, "/head_sha"),
+        ({"head_sha": "b" * 41}, "/head_sha"),
+        ({"head_sha": "b" * 64}, "/head_sha"),
+        ({"status": "proposed"}, "/status"),
+        ({"gate_results": {"lint": "as good as passed"}}, "/gate_results"),
+        ({"gate_results": {"": "passed"}}, "/gate_results"),
+        ({"conflict_classes": [" "]}, "/conflict_classes"),
+        ({"ended_at": "2100-01-01T00:00:00Z"}, "/ended_at"),
+    ],
+)
+def test_every_field_of_an_end_is_checked(
+    changes: dict[str, Any], pointer: str, reach: APIClient
+) -> None:
+    post(reach, "", START)
+
+    refused = post(reach, "/run-2026-0001/finish", FINISH | changes)
+
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["pointer"].startswith(pointer)
+    assert RunRecord.objects.get().status == "running"
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"actor": " alice"}, "/actor"),
+        ({"context_hash": "no blanks please"}, "/context_hash"),
+        ({"base_sha": "a" * 63}, "/base_sha"),
+        ({"started_at": "2000-01-01T00:00:00Z"}, "/started_at"),
+        ({"status": "succeeded"}, "/status"),
+    ],
+)
+def test_every_field_of_a_start_is_checked(
+    changes: dict[str, Any], pointer: str, reach: APIClient
+) -> None:
+    refused = post(reach, "", START | changes)
+
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["pointer"].startswith(pointer)
+    assert not RunRecord.objects.exists()
+
+
+def test_a_token_records_runs_of_its_own_actor_only(tenant_world: World) -> None:
+    bob = api_client(["runs", "read"], tenant=tenant_world.tenant, actor="bob")
+
+    refused = post(bob, "", START)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "actor_not_granted")
+    assert "api_token create --actor" in refused.json()["detail"]
+    assert not RunRecord.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["heartbeat", "finish"])
+def test_a_token_neither_keeps_nor_ends_the_run_of_another(
+    act: str, reach: APIClient, tenant_world: World
+) -> None:
+    post(reach, "", START)
+    bob = api_client(["runs", "read"], tenant=tenant_world.tenant, actor="bob")
+
+    refused = post(bob, f"/run-2026-0001/{act}", FINISH if act == "finish" else {"repo": "api"})
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "actor_not_granted")
+    assert RunRecord.objects.get().status == "running"
+
+
+def test_a_token_that_was_granted_an_actor_records_its_runs(tenant_world: World) -> None:
+    bob = api_client(["runs", "read"], tenant=tenant_world.tenant, actor="bob")
+    ApiToken.objects.update(granted_actors=["alice"])
+
+    assert post(bob, "", START).status_code == 201
+
+
+def test_names_that_the_tenant_joined_are_one_actor_and_nowhere_else(tenant_world: World) -> None:
+    Alias.objects.create(
+        tenant=tenant_world.stranger, name="alice-bot", identity="alice", created_at=NOON
+    )
+    bot = api_client(["runs", "read"], tenant=tenant_world.tenant, actor="alice-bot")
+    assert post(bot, "", START).status_code == 403
+
+    Alias.objects.create(
+        tenant=tenant_world.tenant, name="alice-bot", identity="alice", created_at=NOON
+    )
+
+    assert post(bot, "", START).status_code == 201
+
+
+def test_a_token_without_an_actor_records_runs_of_its_own_name(tenant_world: World) -> None:
+    nameless = api_client(["runs", "read"], tenant=tenant_world.tenant, actor="")
+    own = ApiToken.objects.get().name
+
+    assert post(nameless, "", START).status_code == 403
+    assert post(nameless, "", START | {"actor": own}).status_code == 201
+
+
+def test_a_run_names_no_lease_of_another(reach: APIClient, tenant_world: World) -> None:
+    theirs = LeaseFactory.create(
+        repository=tenant_world.repository,
+        branch="main",
+        user_id="carol",
+        agent_id="",
+        acquired_at=datetime.now(UTC),
+    )
+
+    refused = post(reach, "", START | {"lease_id": theirs.lease_id})
+
+    assert refused.json()["errors"][0]["pointer"] == "/lease_id"
+    theirs.refresh_from_db()
+    assert theirs.run_id == ""

@@ -16,7 +16,12 @@ from tests.factories.governance import CORRELATION_ID, NOON
 RULES: LeaseRules = policy_from_document(DEFAULT_DOCUMENT).lease
 ALICE = Owner("alice", "laptop", "reach-cli")
 BOB = Owner("bob", "desktop", "web-agent")
-AGENT = Caller(Actor(ActorKind.TOKEN, "agent"), frozenset({"acme"}), frozenset({"leases", "runs"}))
+AGENT = Caller(
+    Actor(ActorKind.TOKEN, "agent"),
+    frozenset({"acme"}),
+    frozenset({"leases", "runs"}),
+    run_actors=frozenset({"alice", "reach-cli"}),
+)
 ADMIN = Caller(Actor(ActorKind.USER, "root"), None, frozenset({"admin"}))
 
 

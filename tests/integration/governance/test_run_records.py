@@ -35,12 +35,12 @@ START: dict[str, Any] = {
     "branch": "topic",
     "base_sha": HEAD_A,
     "actor": "alice",
-    "context_hash": "context",
+    "context_hash": "ctx_001",
 }
 END: dict[str, Any] = {
     "status": "succeeded",
     "head_sha": HEAD_B,
-    "patch_hash": "patch",
+    "patch_hash": "1f" * 20,
     "gate_results": {"security": "passed"},
     "conflict_classes": ["text"],
 }
@@ -96,7 +96,7 @@ def test_the_same_start_again_is_the_same_run(repository: Repository) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"branch": "other"}, {"base_sha": HEAD_C}, {"actor": "bob"}, {"context_hash": ""}],
+    [{"branch": "other"}, {"base_sha": HEAD_C}, {"actor": "reach-cli"}, {"context_hash": ""}],
 )
 def test_a_different_start_under_the_same_id_is_refused(
     repository: Repository, change: dict[str, str]
@@ -139,7 +139,7 @@ def test_a_run_cannot_name_a_lease_that_does_not_protect_it(
 def test_a_heartbeat_says_that_the_run_still_works(repository: Repository) -> None:
     start(repository)
 
-    heartbeat_run(repository, "run-1", now=LATER)
+    heartbeat_run(repository, "run-1", caller=AGENT, now=LATER)
 
     assert RunRecord.objects.get().last_heartbeat_at == LATER
     assert trail() == ["run.start run-1"]
@@ -147,9 +147,9 @@ def test_a_heartbeat_says_that_the_run_still_works(repository: Repository) -> No
 
 def test_a_heartbeat_that_was_overtaken_moves_nothing_back(repository: Repository) -> None:
     start(repository)
-    heartbeat_run(repository, "run-1", now=LATER)
+    heartbeat_run(repository, "run-1", caller=AGENT, now=LATER)
 
-    assert heartbeat_run(repository, "run-1", now=NOON).last_heartbeat_at == LATER
+    assert heartbeat_run(repository, "run-1", caller=AGENT, now=NOON).last_heartbeat_at == LATER
 
 
 def test_a_run_ends_with_what_it_made(repository: Repository) -> None:
@@ -189,7 +189,7 @@ def test_an_ended_run_never_changes(repository: Repository, change: dict[str, An
     with pytest.raises(RunEnded):
         finish(repository, **change)
     with pytest.raises(RunEnded):
-        heartbeat_run(repository, "run-1", now=LATER)
+        heartbeat_run(repository, "run-1", caller=AGENT, now=LATER)
     with pytest.raises(RunEnded):
         abandon(repository)
 
@@ -210,4 +210,4 @@ def test_a_run_of_another_tenant_is_not_found(repository: Repository, tenant_wor
     start(repository)
 
     with pytest.raises(RunNotFound):
-        heartbeat_run(tenant_world.strange_repository, "run-1", now=LATER)
+        heartbeat_run(tenant_world.strange_repository, "run-1", caller=AGENT, now=LATER)

@@ -111,9 +111,12 @@ def test_a_branch_with_thousands_of_runs_costs_one_look_at_each() -> None:
 )
 def test_the_run_that_last_approved_a_head(runs: list[RunFact], approved: str) -> None:
     for order in permutations(runs):
-        assert approved_run(order, base=A) == approved
+        found = approved_run(order, base=A)
+        assert (found.run_id if found else "") == approved
 
 
 def test_without_a_snapshot_it_is_the_last_run_of_the_branch() -> None:
-    assert approved_run([run(A, B, "r1"), run(C, D, "r2")], base=None) == "r2"
-    assert approved_run([], base=None) == ""
+    last = run(C, D, "r2")
+
+    assert approved_run([run(A, B, "r1"), last], base=None) == last
+    assert approved_run([], base=None) is None

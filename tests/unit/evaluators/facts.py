@@ -59,7 +59,7 @@ def run(base: str, head: str, run_id: str = "run-1", **values: Any) -> RunFact:
     """Return a run that succeeded from `base` to `head`."""
     known: dict[str, Any] = {
         "status": "succeeded",
-        "actor": "alice",
+        "actor": "bob",
         "lease_id": "",
         "last_heartbeat_at": NOON,
     }

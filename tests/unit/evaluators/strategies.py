@@ -71,7 +71,15 @@ RUNS = st.builds(
     actor=NAMES,
     lease_id=IDS,
     last_heartbeat_at=MOMENTS,
+    gates=st.sampled_from([(), (("ci", "passed"),), (("ci", "failed"), ("lint", "pending"))]),
 )
+GATES = st.builds(
+    GateFact,
+    context=st.sampled_from(["ci", "lint"]),
+    sha=ANY_SHAS,
+    state=st.sampled_from(["success", "failure", "pending"]),
+)
+ALIASES = st.sampled_from([(), (("alice", "bob"),), (("reach-cli", "alice"),)])
 LEASES = st.builds(
     LeaseFact,
     lease_id=st.sampled_from(["lease-1", "lease-2", "lease-3"]),
@@ -133,6 +141,8 @@ def head_drift_facts() -> st.SearchStrategy[HeadFacts]:
         pushes=tuples(PUSHES),
         merged_from=named(REQUESTS, "number"),
         open_onto=named(REQUESTS, "number"),
+        gates=tuples(GATES),
+        aliases=ALIASES,
     )
 
 
@@ -176,6 +186,10 @@ def missing_run_facts() -> st.SearchStrategy[MissingRunFacts]:
         pull_requests=named(REQUESTS, "number"),
         base_classes=bases.map(lambda found: tuple(found.items())),
         same_as=st.sampled_from(["", "main"]),
+        head_push=st.none() | PUSHES,
+        push_leases=named(LEASES, "lease_id"),
+        aliases=ALIASES,
+        base_gates=st.sampled_from([(), (("main", ("ci",)),)]),
     )
 
 

@@ -134,19 +134,31 @@ def test_a_record_of_the_strangers_own_does_not_excuse_pushing_against_a_lease()
 @pytest.mark.parametrize(
     "its_run",
     [
-        run(A, B, actor="bob", lease_id="lease-1"),
         run(A, B, actor="alice"),
         run(A, B, actor="reach-cli"),
-        run(A, B, "run-of-lease", actor="engine"),
     ],
 )
 @pytest.mark.parametrize("pusher", ["bob", "deploy-bot", ""])
 def test_a_run_under_the_lease_is_the_holders_whoever_pushed_it(
     pusher: str, its_run: RunFact
 ) -> None:
-    held = replace(COVERED, leases=(lease(run_id="run-of-lease"),), pusher=pusher)
+    held = replace(COVERED, pusher=pusher)
 
     assert decide(replace(held, runs=(its_run,))).decision == "advance_snapshot"
+
+
+@pytest.mark.parametrize(
+    "its_run",
+    [
+        run(A, B, actor="bob", lease_id="lease-1"),
+        run(A, B, "run-of-lease", actor="engine"),
+    ],
+)
+@pytest.mark.parametrize("pusher", ["bob", "deploy-bot", ""])
+def test_an_id_written_down_makes_no_run_the_holders(pusher: str, its_run: RunFact) -> None:
+    held = replace(COVERED, leases=(lease(run_id="run-of-lease"),), pusher=pusher)
+
+    assert decide(replace(held, runs=(its_run,))).decision == "drift"
 
 
 def test_every_run_of_a_chain_must_be_the_holders() -> None:
@@ -158,12 +170,18 @@ def test_every_run_of_a_chain_must_be_the_holders() -> None:
 def test_an_unnamed_pusher_with_a_foreign_record_is_for_review() -> None:
     facts = replace(COVERED, pusher="")
 
-    assert rules_of(facts) == ["drift.pusher_unknown_under_lease"]
+    assert rules_of(facts) == [
+        "drift.pusher_unknown_under_lease",
+        "drift.run_owner_unknown",
+        "drift.ungoverned_governed",
+    ]
 
 
 @pytest.mark.parametrize("pusher", ["alice", "reach-cli"])
 def test_a_covered_push_by_the_holder_advances(pusher: str) -> None:
-    assert decide(replace(COVERED, pusher=pusher)).decision == "advance_snapshot"
+    its_run = run(A, B, actor="alice")
+
+    assert decide(replace(COVERED, pusher=pusher, runs=(its_run,))).decision == "advance_snapshot"
 
 
 def test_a_policy_that_silences_the_rule_lets_the_record_count() -> None:

@@ -34,6 +34,7 @@ GOVERNED = head_facts(branch_class="governed")
 RISKY = policy(changes={"high_risk_paths": ["auth/**"]})
 FLOW = policy(changes={"required_pr_flow": True})
 GATED = policy(changes={"required_gates": ["ci"]})
+LEASED = policy(runs={"require_lease": True})
 PLANNED = policy(
     head_drift={
         "expected_rewrites": [
@@ -82,6 +83,10 @@ EXAMPLES: dict[str, tuple[Any, Policy]] = {
     "drift.pusher_unknown_under_lease": (head_facts(leases=(lease(),), pusher=""), DEFAULTS),
     "drift.two_leases": (head_facts(leases=(lease(), lease("lease-2"))), DEFAULTS),
     "drift.moved_after_run": (head_facts(runs=(run(D, A),)), DEFAULTS),
+    "drift.run_gates_missing": (head_facts(runs=(run(A, B, gates=(("ci", "failed"),)),)), GATED),
+    "drift.run_not_of_pusher": (head_facts(runs=(run(A, B, actor="alice"),)), DEFAULTS),
+    "drift.run_owner_unknown": (head_facts(runs=(run(A, B),), pusher=""), DEFAULTS),
+    "drift.run_without_lease": (head_facts(runs=(run(A, B),)), LEASED),
     "drift.direct_push": (head_facts(branch_class="default", pushes=(push("bob", A, B),)), FLOW),
     "drift.ungoverned_protected": (head_facts(branch_class="protected"), DEFAULTS),
     "drift.ungoverned_governed": (GOVERNED, DEFAULTS),
