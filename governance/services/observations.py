@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import connection
 
 from audit.setwise import Columns, insert_rows, rows_source
-from governance.models import Branch, Repository
+from governance.models import Branch, Repository, RunRecord
 from governance.services.held_classes import held_class
 
 _BRANCH = Branch._meta.db_table
@@ -52,6 +52,12 @@ _ON_MOVE = f"""(repository_id, name) DO UPDATE SET
     last_activity_at = excluded.last_activity_at
     WHERE COALESCE({_BRANCH}.observed_head, '') <> COALESCE(excluded.observed_head, '')"""
 
+_STORED = (
+    "repository_id, name, branch_class, governed_head, EXISTS (SELECT 1 FROM"
+    f" {RunRecord._meta.db_table} r WHERE r.repository_id = {_BRANCH}.repository_id"
+    f" AND r.head_sha = {_BRANCH}.observed_head)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedMove:
@@ -73,6 +79,15 @@ class ObservedMove:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredMove:
+    """What is known of a branch that moved: its class, governed head, and if a run ends there."""
+
+    branch_class: str
+    governed_head: str | None
+    is_recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One successful reading of a repository's heads."""
 
@@ -84,8 +99,8 @@ class Reading:
 
 def record_moves(
     moves: Sequence[ObservedMove], *, now: datetime, as_governed_by: str = ""
-) -> set[tuple[int, str]]:
-    """Store moved heads by one statement; return `(repository, branch)` of those that moved.
+) -> dict[tuple[int, str], StoredMove]:
+    """Store moved heads by one statement; return those that moved, by `(repository, branch)`.
 
     With `as_governed_by` (connecting a repository) new branches get the head as their first
     governed snapshot.
@@ -118,9 +133,12 @@ def record_moves(
         _MOVE_COLUMNS,
         rows,
         on_conflict=_ON_MOVE,
-        returning="repository_id, name",
+        returning=_STORED,
     )
-    return {(repository_id, name) for repository_id, name in stored}
+    return {
+        (repository_id, name): StoredMove(branch_class, governed_head, bool(is_recorded))
+        for repository_id, name, branch_class, governed_head, is_recorded in stored
+    }
 
 
 def record_readings(readings: Sequence[Reading], *, now: datetime) -> None:

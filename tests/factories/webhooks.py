@@ -46,15 +46,16 @@ def push_body(
     *,
     pusher: str = "alice",
     repository_id: int = 7,
+    forced: bool | None = None,
 ) -> bytes:
-    """Return the body of a push as GitHub and Gitea shape it."""
+    """Return the body of a push as GitHub and Gitea shape it; Gitea does not say `forced`."""
     document: dict[str, Any] = {
         "ref": f"refs/heads/{branch}",
         "before": before,
         "after": after,
         "created": before == ZERO,
         "deleted": after == ZERO,
-        "forced": False,
+        **({} if forced is None else {"forced": forced}),
         "commits": [],
         "repository": {
             "id": repository_id,

@@ -1,18 +1,19 @@
 """Applies observations: stores moved heads and announced facts, plans the checks that follow."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import connection
 
 from audit.setwise import in_set, rows_source
 from governance.domain.policy import branch_class_of
-from governance.selectors.branch_facts import branches_by_key
+from governance.selectors.branch_facts import BranchKey, branches_by_key
 from governance.services.observations import (
     LateAnnouncement,
     ObservedMove,
     Reading,
+    StoredMove,
     record_late_announcements,
     record_moves,
     record_readings,
@@ -20,6 +21,7 @@ from governance.services.observations import (
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.identity import head_move
 from reconciliation.domain.observation import HeadMove
+from reconciliation.evaluators.settling import AT_ONCE, Moved, wait_to_settle
 from reconciliation.models import Finding, RepositoryWatch, TaskKind, WebhookDelivery
 from reconciliation.services.apply.default_branches import (
     apply_default_branches,
@@ -107,17 +109,19 @@ def _apply_readings(
     apply_returns(
         [(one, sight) for one, sight in read if one.task.repository_id in gone], effects, now=now
     )
-    stale &= moved | to_check
+    stale &= moved.keys() | to_check
+    waits = _waits_to_settle(read, moved, policies)
     for one, sight in read:
-        _plan_checks(one, sight, moved, attributed, stale, effects, now=now)
+        _plan_checks(one, sight, moved, attributed, stale, waits, effects, now=now)
 
 
 def _plan_checks(
     one: Worked,
     sight: Seen,
-    moved: set[tuple[int, str]],
-    attributed: set[tuple[int, str]],
-    stale: set[tuple[int, str]],
+    moved: Collection[BranchKey],
+    attributed: set[BranchKey],
+    stale: set[BranchKey],
+    waits: Mapping[BranchKey, timedelta],
     effects: Effects,
     *,
     now: datetime,
@@ -136,8 +140,47 @@ def _plan_checks(
         kinds = [TaskKind.HEAD_DRIFT, TaskKind.MISSING_RUN]
         if (repository_id, branch) in stale:
             kinds.append(TaskKind.STALE_BRANCH)
+        wait = waits.get((repository_id, branch), AT_ONCE)
         for kind in kinds:
-            effects.follow_up(task, branch=branch, task_kind=kind, about=subject, run_after=now)
+            run_after = now + wait if kind == TaskKind.HEAD_DRIFT else now
+            effects.follow_up(
+                task, branch=branch, task_kind=kind, about=subject, run_after=run_after
+            )
+
+
+def _waits_to_settle(
+    read: Sequence[tuple[Worked, Seen]],
+    moved: Mapping[BranchKey, StoredMove],
+    policies: PolicyResolver,
+) -> dict[BranchKey, timedelta]:
+    """Return how long moved heads have to settle, where that can be foreseen.
+
+    What an announcement asks to be checked for another reason is checked at once.
+    """
+    waits = {}
+    for one, sight in read:
+        said = {
+            (event.branch, event.before, event.after): event.forced
+            for delivery in sight.deliveries
+            for event in delivery.events
+        }
+        for move in one.gathered.facts.moves:
+            key = (one.task.repository_id, move.branch)
+            if key not in moved or move.branch in sight.branches_to_check:
+                continue
+            policy = policies.for_branch(*key)
+            waits[key] = wait_to_settle(
+                Moved(
+                    moved[key].branch_class,
+                    moved[key].governed_head,
+                    move.before,
+                    move.after,
+                    said.get((move.branch, move.before, move.after)),
+                    moved[key].is_recorded,
+                ),
+                policy,
+            )
+    return waits
 
 
 def _observed_move(
@@ -161,8 +204,8 @@ def _observed_move(
 
 def _update_watches(
     read: Sequence[tuple[Worked, Seen]],
-    moved: set[tuple[int, str]],
-    attributed: set[tuple[int, str]],
+    moved: Collection[BranchKey],
+    attributed: set[BranchKey],
     *,
     now: datetime,
 ) -> None:

@@ -10,6 +10,7 @@ from django.test import Client
 from audit.domain.caller import Caller
 from audit.domain.entries import Actor, ActorKind
 from audit.services import verify
+from governance.domain.policy import DEFAULT_DOCUMENT
 from governance.models import Branch, Lease, Repository, RunRecord
 from reconciliation.models import (
     Alert,
@@ -17,6 +18,7 @@ from reconciliation.models import (
     Finding,
     ReconciliationTask,
     RepositoryWatch,
+    TaskAttempt,
     TaskState,
 )
 from reconciliation.remotes.base import RemoteTarget, RemoteUnavailable
@@ -56,9 +58,17 @@ class Loop:
     def move(self, branch: str, head: str) -> None:
         self.remote.reset(self.url, branch, head)
 
-    def announce(self, branch: str, before: str, after: str, *, pusher: str = "alice") -> Any:
+    def announce(
+        self,
+        branch: str,
+        before: str,
+        after: str,
+        *,
+        pusher: str = "alice",
+        forced: bool | None = None,
+    ) -> Any:
         self.deliveries += 1
-        body = push_body(branch, before, after, pusher=pusher)
+        body = push_body(branch, before, after, pusher=pusher, forced=forced)
         headers = github_headers(body, delivery=f"delivery-{self.deliveries}")
         return Client().post(
             f"/api/v1/webhooks/{self.source.token}",
@@ -83,6 +93,9 @@ class Loop:
 
     def branch(self, name: str = "main") -> Branch:
         return Branch.objects.get(repository=self.repository, name=name)
+
+
+SETTLE = timedelta(seconds=DEFAULT_DOCUMENT["head_drift"]["settle_seconds"])
 
 
 @pytest.fixture
@@ -120,6 +133,21 @@ def test_an_ungoverned_push_becomes_a_finding_with_its_pusher(loop: Loop) -> Non
     assert (finding.check_kind, finding.stable_class) == ("head_drift", "fast_forward")
     assert finding.actual["pusher"] == "mallory"
     assert not ReconciliationTask.objects.exclude(state=TaskState.COMPLETED).exists()
+
+
+def test_a_push_that_must_settle_is_decided_once_when_it_has_settled(loop: Loop) -> None:
+    loop.move("main", HEAD_B)
+    loop.announce("main", HEAD_A, HEAD_B, forced=False)
+
+    loop.drain()
+
+    check = ReconciliationTask.objects.get(task_kind="head_drift")
+    assert (check.state, check.claim_epoch) == (TaskState.QUEUED, 0)
+    assert check.run_after - SETTLE == loop.branch().observed_at
+    loop.drain(after=timedelta(minutes=2))
+    assert Finding.objects.get().stable_class == "fast_forward"
+    assert Evaluation.objects.filter(task=check).count() == 1
+    assert not TaskAttempt.objects.filter(outcome="deferred").exists()
 
 
 def test_everything_of_one_push_has_its_correlation_id(loop: Loop) -> None:

@@ -14,8 +14,9 @@ from tests.integration.queue.world import Queue
 
 pytestmark = pytest.mark.django_db
 
-# SQLite takes one more for each pair of tables that PostgreSQL changes by one statement.
-MOST_WHEN_CHANGED = {"postgresql": 18, "sqlite": 21}
+# SQLite takes one more for each pair of tables that PostgreSQL changes by one statement. One asks
+# for the drain that is due when the heads have settled.
+MOST_WHEN_CHANGED = {"postgresql": 19, "sqlite": 22}
 MOST_WHEN_UNCHANGED = {"postgresql": 14, "sqlite": 17}
 
 
