@@ -5,15 +5,20 @@ import re
 MAX_BRANCH_LENGTH = 1000
 
 _HEADS = "refs/heads/"
-# Why git would refuse a branch of this name (git-check-ref-format), and a leading dash besides.
-_NOT_A_BRANCH = re.compile(
-    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\A[-./]|[./]\Z"
+# Why git refuses refs/heads/NAME or refs/tags/NAME (git-check-ref-format).
+_NOT_IN_A_REF = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\A[./]|[./]\Z"
 )
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class InvalidRef(ValueError):
     """The text names no branch, or is no full object id; the caller must change it."""
+
+
+def is_ref_name(name: str) -> bool:
+    """Return whether git takes the name of a branch or a tag, given without `refs/heads/`."""
+    return bool(name) and not _NOT_IN_A_REF.search(name)
 
 
 def branch_name(text: str) -> str:
@@ -23,7 +28,7 @@ def branch_name(text: str) -> str:
         InvalidRef: a name that git would refuse, or that a command would take for an option.
     """
     name = text.removeprefix(_HEADS)
-    if not name or len(name) > MAX_BRANCH_LENGTH or _NOT_A_BRANCH.search(name):
+    if len(name) > MAX_BRANCH_LENGTH or name.startswith("-") or not is_ref_name(name):
         raise InvalidRef(f"{text[:200]!r} is no branch name that git would accept")
     return name
 

@@ -32,7 +32,7 @@ from reconciliation.webhooks.blind_spots import (
     body_cap_bytes,
 )
 from reconciliation.webhooks.dialects import detect_host
-from reconciliation.webhooks.headers import Headers
+from reconciliation.webhooks.headers import ENCODED, Headers
 from reconciliation.webhooks.hosts import HostKind
 
 _MOST_READ_AWAY = 32 * MIB
@@ -126,7 +126,8 @@ def receive_request(request: HttpRequest, token: str) -> HttpResponse:
             now=now,
         )
     except BadSignature as error:
-        return problem_response(401, error.reason, f"{error} {_advice(source, headers)}")
+        advice = _advice(source, headers, error.reason)
+        return problem_response(401, error.reason, f"{error} {advice}".rstrip())
     except BadBody as error:
         if answers_oversized_with_success(source.host):
             return _answer(Received("ignored", error.code, correlation_id, error.delivery, None))
@@ -207,7 +208,9 @@ def _read_away(request: HttpRequest) -> None:
         left -= len(piece)
 
 
-def _advice(source: LiveSource, headers: Headers) -> str:
+def _advice(source: LiveSource, headers: Headers, reason: str) -> str:
+    if reason in {ENCODED, "repeated_signature"}:
+        return ""  # The cause was named, and the secret may well be right.
     speaks = detect_host(headers)
     if speaks is not None and speaks is not source.host:
         return (

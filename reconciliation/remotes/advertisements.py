@@ -17,7 +17,10 @@ from reconciliation.remotes.pktlines import Mark, frame, section, unframe
 _HEADS = b"refs/heads/"
 _ID_LENGTHS = {"sha1": 40, "sha256": 64}
 _OBJECT_ID = re.compile(rb"[0-9a-f]+")
-_NOT_IN_REF_NAMES = re.compile(rb"[\x00-\x20\x7f\\~^:?*\[]")
+# git-check-ref-format, in bytes; `governance.domain.refs` says the same of text.
+_NOT_IN_REF_NAMES = re.compile(
+    rb"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\A[./]|[./]\Z"
+)
 _DUMB_LINE = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\trefs/\S+")
 
 

@@ -31,7 +31,8 @@ from reconciliation.services.sources import LiveSource
 from reconciliation.services.wake import wake
 from reconciliation.webhooks.dialects import delivery_id, event_name, parse
 from reconciliation.webhooks.events import Announcement
-from reconciliation.webhooks.headers import Headers
+from reconciliation.webhooks.headers import ENCODED, Headers, content_encoding
+from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.malformed import MalformedBody
 from reconciliation.webhooks.signatures import verify
 
@@ -39,11 +40,24 @@ _ZLIB_LEVEL = 1
 _OVER = frozenset({TaskState.COMPLETED.value, TaskState.DISCARDED.value, None})
 
 
+_WORDS = {
+    "repeated_signature": (
+        "two headers of one name carry a signature, and which of them counts is nobody's to guess;"
+        " look for a proxy that adds one"
+    ),
+    ENCODED: (
+        "the request says Content-Encoding, so its body is not what was signed; let no proxy"
+        " compress or decompress deliveries"
+    ),
+}
+
+
 class BadSignature(Exception):
     """The request does not prove that its sender knows the secret; `reason` is a stable code."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The signature was refused: {reason.replace('_', ' ')}.")
+        words = _WORDS.get(reason, reason.replace("_", " "))
+        super().__init__(f"The signature was refused: {words}.")
         self.reason = reason
 
 
@@ -85,7 +99,7 @@ def receive(
     """
     secret_id = _verified(source, headers, body, correlation_id=correlation_id, now=now)
     try:
-        announcement = parse(source.host, headers, body)
+        announcement = _parsed(source.host, headers, body)
     except MalformedBody as error:
         nothing = Announcement(
             event_name(source.host, headers) or "", None, "ignored", error.code, ()
@@ -120,6 +134,18 @@ def receive(
     return Received(wanted.outcome.value, wanted.reason, correlation_id, kept.id, kept.task_id)
 
 
+def _parsed(host: HostKind, headers: Headers, body: bytes) -> Announcement:
+    """Return what was announced; a body that is encoded is named as that, not as broken JSON."""
+    try:
+        return parse(host, headers, body)
+    except MalformedBody as error:
+        coding = content_encoding(headers)
+        if not coding or error.code not in {"not_utf8", "not_json", "bad_form", "empty_body"}:
+            raise
+        detail = f"the request says Content-Encoding: {coding}; send the body as it is"
+        raise MalformedBody(ENCODED, detail) from error
+
+
 def _verified(
     source: LiveSource, headers: Headers, body: bytes, *, correlation_id: str, now: datetime
 ) -> str:
@@ -137,8 +163,11 @@ def _verified(
         )
         raise BadSignature("expired_secret")
     if not verdict.ok:
-        refuse_signature(source, verdict.reason, headers, correlation_id=correlation_id, now=now)
-        raise BadSignature(verdict.reason)
+        reason = verdict.reason
+        if reason in {"mismatch", "bad_form"} and content_encoding(headers):
+            reason = ENCODED
+        refuse_signature(source, reason, headers, correlation_id=correlation_id, now=now)
+        raise BadSignature(reason)
     if source.in_trouble:
         resolve_troubles(source, correlation_id=correlation_id, now=now)
     return verdict.secret_id or ""

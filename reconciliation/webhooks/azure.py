@@ -93,7 +93,7 @@ def read_pull_request(body: JsonObject) -> Reading:
         base_repository=repository.full_name,
         merge_sha=_commit(resource, "lastMergeCommit"),
         merged_at=resource.moment("closedDate") if merged else None,
-        from_fork=fork is not None,
+        from_fork=fork is not None or _full_name(head) != repository.full_name,
         labels=tuple(sorted({label.name("name") for label in resource.children("labels")})),
         updated_at=body.moment("createdDate"),
     )

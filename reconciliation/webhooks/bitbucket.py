@@ -25,7 +25,7 @@ from reconciliation.webhooks.events import (
     StatusResult,
     StatusState,
 )
-from reconciliation.webhooks.fields import JsonObject, shortened
+from reconciliation.webhooks.fields import JsonObject, lives_elsewhere, shortened
 from reconciliation.webhooks.malformed import MalformedBody
 from reconciliation.webhooks.refs import Ref, object_id
 
@@ -91,7 +91,7 @@ def _read_pull_request(body: JsonObject, action: str, step: PullRequestStep) -> 
         base_sha=_short_id(destination),
         base_repository=base.full_name("full_name"),
         merge_sha=merge.optional_object_id("hash", may_be_short=True) if merge else None,
-        from_fork=head is None or head.identifier("uuid") != base.identifier("uuid"),
+        from_fork=lives_elsewhere(head, base, id_key="uuid", name="full_name"),
         updated_at=request.moment("updated_on"),
     )
     return accepted(

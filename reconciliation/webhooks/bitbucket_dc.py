@@ -83,7 +83,9 @@ def read_pull_request(body: JsonObject) -> Reading:
         previous_base_branch=previous_base,
         merge_sha=_merge_commit(request),
         merged_at=request.moment("closedDate") if merged else None,
-        from_fork=head.identifier("id") != base.identifier("id"),
+        from_fork=(
+            head.identifier("id") != base.identifier("id") or _full_name(head) != _full_name(base)
+        ),
         updated_at=request.moment("updatedDate"),
     )
     return accepted(

@@ -16,12 +16,13 @@ from reconciliation.webhooks import (
     gogs,
 )
 from reconciliation.webhooks.dialect import KNOWINGLY_IGNORED, UNKNOWN_EVENT, Dialect
-from reconciliation.webhooks.events import Announcement
+from reconciliation.webhooks.events import Announcement, NormalisedEvent
 from reconciliation.webhooks.fields import JsonObject
 from reconciliation.webhooks.form_body import is_form, payload_of_form
 from reconciliation.webhooks.headers import Headers
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.malformed import MalformedBody
+from reconciliation.webhooks.refs import as_git_has_it
 from reconciliation.webhooks.strict_json import read_json_object
 
 DIALECTS: Final[Mapping[HostKind, Dialect]] = MappingProxyType(
@@ -116,6 +117,8 @@ def parse(host: HostKind, headers: Headers, body: bytes) -> Announcement:
     if reader is None:
         return _ignored(dialect, name, own_id)
     reading = reader(document)
+    for event in reading.events:
+        _refuse_bad_names(event)
     return Announcement(
         event_name=name,
         delivery_id=_storable_id(own_id),
@@ -123,6 +126,28 @@ def parse(host: HostKind, headers: Headers, body: bytes) -> Announcement:
         reason=reading.reason,
         events=reading.events,
     )
+
+
+def _refuse_bad_names(event: NormalisedEvent) -> None:
+    """Raise MalformedBody for a ref that no repository can hold; a fork's branches are not ours."""
+    request = event.pull_request
+    is_foreign = request is not None and request.from_fork
+    names: list[tuple[str, str | None]] = [
+        ("branch", None if is_foreign else event.branch),
+        ("tag", event.tag),
+        ("default_branch", event.repository.default_branch),
+    ]
+    if event.change is not None:
+        names.append(("default_branch", event.change.default_branch))
+    if event.status is not None:
+        names += [("branches", name) for name in event.status.branches]
+    if request is not None:
+        names.append(("base_branch", request.base_branch))
+        names.append(("previous_base_branch", request.previous_base_branch))
+        names.append(("head_branch", None if is_foreign else request.head_branch))
+    for what, name in names:
+        if name:
+            as_git_has_it(name, where=f"/{what}")
 
 
 def _document(dialect: Dialect, headers: Headers, body: bytes) -> JsonObject:

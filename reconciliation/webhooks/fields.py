@@ -22,6 +22,18 @@ Word = TypeVar("Word", bound=str)
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 
+class UnusableNumber:
+    """A number that is no number for us: over 19 digits, beyond a float, or NaN.
+
+    It refuses nothing by being there; whoever reads it finds a value of a wrong type.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        """Keep nothing of the text: it may be megabytes long."""
+
+
 class JsonObject:
     """One object of a body together with its place in it (`where`, a JSON pointer).
 
@@ -172,6 +184,8 @@ class JsonObject:
         value = self._members.get(key)
         if value is None:
             return None
+        if isinstance(value, UnusableNumber):
+            return None
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             self._wrong(key, "a time as text or number")
         return utc_text(value)
@@ -198,6 +212,17 @@ def shortened(text: str, *, longest: int) -> str:
     return f"{text[: longest - 9]}~{digest}"
 
 
+def lives_elsewhere(head: JsonObject | None, base: JsonObject, *, id_key: str, name: str) -> bool:
+    """Tell whether a pull request's head is in another repository than its base.
+
+    By the ids *or* the full names: either may be the same by a mistake, or by intent. A head
+    repository that is gone was a fork.
+    """
+    if head is None or head.identifier(id_key) != base.identifier(id_key):
+        return True
+    return head.full_name(name) != base.full_name(name)
+
+
 def joined_name(*parts: str) -> str:
     """Return a full name made of parts already read, cut as any other full name."""
     return shortened("/".join(parts), longest=LONGEST_FULL_NAME)
@@ -217,6 +242,7 @@ _KINDS: Final[Mapping[type, str]] = {
     str: "text",
     int: "a number",
     float: "a number",
+    UnusableNumber: "a number out of all bounds",
     bool: "true or false",
     type(None): "null",
 }

@@ -64,6 +64,13 @@ def read_push(body: JsonObject) -> Reading:
     )
 
 
+def _is_from_fork(said: bool | None, head: str | None, base: str | None) -> bool:
+    """Tell whether a head is elsewhere: the sender says so, or the names it gives differ."""
+    if said is None:
+        return head != base
+    return said or (head is not None and base is not None and head != base)
+
+
 def read_pull_request(body: JsonObject) -> Reading:
     """Read a pull request in our own words."""
     data = body.child("data")
@@ -95,7 +102,7 @@ def read_pull_request(body: JsonObject) -> Reading:
         previous_base_branch=request.optional_name("previous_base_branch"),
         merge_sha=request.optional_object_id("merge_sha"),
         merged_at=request.moment("merged_at"),
-        from_fork=head_repository != base_repository if from_fork is None else from_fork,
+        from_fork=_is_from_fork(from_fork, head_repository, base_repository),
         labels=tuple(sorted(set(request.names("labels")))),
         updated_at=request.moment("updated_at") or body.moment("timestamp"),
     )

@@ -20,7 +20,7 @@ from reconciliation.webhooks.events import (
     PullRequestStep,
     RepositoryRef,
 )
-from reconciliation.webhooks.fields import JsonObject
+from reconciliation.webhooks.fields import JsonObject, lives_elsewhere
 
 STEPS: Final = {
     "opened": PullRequestStep.OPENED,
@@ -156,8 +156,8 @@ def is_merged(pull_request: JsonObject) -> bool:
 
 
 def is_fork(head: JsonObject | None, base: JsonObject) -> bool:
-    """Tell whether the head lives elsewhere; a head repository that is gone was a fork."""
-    return head is None or head.identifier("id") != base.identifier("id")
+    """Tell whether the head lives elsewhere."""
+    return lives_elsewhere(head, base, id_key="id", name="full_name")
 
 
 def step_of(action: str, *, merged: bool, previous_base: str | None) -> PullRequestStep:

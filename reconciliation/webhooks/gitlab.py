@@ -83,6 +83,9 @@ def read_merge_request(body: JsonObject) -> Reading:
     last_commit = request.optional_child("last_commit")
     merged = request.name("state") == "merged"
     source_id = request.optional_identifier("source_project_id")
+    head_repository = source.optional_full_name("path_with_namespace") if source else None
+    base_repository = target.full_name("path_with_namespace")
+    is_elsewhere = source_id != request.identifier("target_project_id")
     state = PullRequestState(
         number=request.number("iid"),
         action=action,
@@ -94,14 +97,14 @@ def read_merge_request(body: JsonObject) -> Reading:
         title=request.optional_text("title", longest=LONGEST_TITLE),
         head_branch=request.name("source_branch"),
         head_sha=last_commit.optional_object_id("id") if last_commit else None,
-        head_repository=source.optional_full_name("path_with_namespace") if source else None,
+        head_repository=head_repository,
         base_branch=request.name("target_branch"),
-        base_repository=target.full_name("path_with_namespace"),
+        base_repository=base_repository,
         previous_base_branch=previous_base,
         merge_sha=request.optional_object_id("merge_commit_sha")
         or request.optional_object_id("squash_commit_sha"),
         merged_at=request.moment("merged_at"),
-        from_fork=source_id != request.identifier("target_project_id"),
+        from_fork=is_elsewhere or head_repository not in (None, base_repository),
         labels=tuple(sorted({label.name("title") for label in body.children("labels")})),
         updated_at=request.moment("updated_at"),
     )

@@ -102,6 +102,16 @@ class Headers(Mapping[str, str]):
         }
 
 
+ENCODED: Final = "content_encoding"
+"""The code of a refusal whose cause is that the body arrived encoded."""
+
+
+def content_encoding(headers: Headers) -> str:
+    """Return how the request says its body is encoded, printable and short; empty: as it is."""
+    coding = headers.get("content-encoding", "").lower()
+    return "" if coding in ("", "identity") else _storable(coding)[:40]
+
+
 def _storable(value: str) -> str:
     if value.isprintable():
         return value[:MAX_KEPT_VALUE_LENGTH]

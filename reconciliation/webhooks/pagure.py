@@ -21,7 +21,7 @@ from reconciliation.webhooks.events import (
     StatusResult,
     StatusState,
 )
-from reconciliation.webhooks.fields import JsonObject, shortened
+from reconciliation.webhooks.fields import JsonObject, lives_elsewhere, shortened
 
 _STEPS: Final = {
     "pull-request.new": PullRequestStep.OPENED,
@@ -119,7 +119,7 @@ def read_pull_request(body: JsonObject) -> Reading:
         base_sha=request.optional_object_id("commit_start"),
         base_repository=base.full_name("fullname"),
         merged_at=request.moment("closed_at") if merged else None,
-        from_fork=head is None or head.identifier("id") != base.identifier("id"),
+        from_fork=lives_elsewhere(head, base, id_key="id", name="fullname"),
         labels=tuple(sorted(set(request.names("tags")))),
         updated_at=request.moment("last_updated"),
     )

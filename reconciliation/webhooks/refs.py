@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from governance.domain.refs import is_ref_name
 from reconciliation.webhooks.malformed import MalformedBody
 
 RefType = Literal["branch", "tag"]
@@ -32,13 +33,14 @@ class Ref:
 def full_ref(text: str, *, where: str) -> Ref:
     """Split a full ref name; exactly one prefix is taken off ("refs/heads/refs/heads/odd").
 
-    Raises MalformedBody("bad_ref") for a short name where the host promises a full one.
+    Raises MalformedBody: "bad_ref" for a short name where the host promises a full one, "bad_name"
+    for one that git refuses.
     """
     checked = ref_name(text, where=where)
     if checked.startswith(_HEADS) and checked != _HEADS:
-        return Ref("branch", checked.removeprefix(_HEADS))
+        return Ref("branch", as_git_has_it(checked.removeprefix(_HEADS), where=where))
     if checked.startswith(_TAGS) and checked != _TAGS:
-        return Ref("tag", checked.removeprefix(_TAGS))
+        return Ref("tag", as_git_has_it(checked.removeprefix(_TAGS), where=where))
     if not checked.startswith("refs/") or checked in (_HEADS, _TAGS):
         raise MalformedBody("bad_ref", "a full ref name (refs/...) was expected", where=where)
     return Ref(None, checked)
@@ -49,6 +51,13 @@ def branch_of(text: str, *, where: str) -> str:
     if text.startswith(_HEADS):
         return full_ref(text, where=where).name
     return ref_name(text, where=where)
+
+
+def as_git_has_it(name: str, *, where: str) -> str:
+    """Return the short name of a branch or tag, or raise MalformedBody("bad_name") as git would."""
+    if not is_ref_name(name):
+        raise MalformedBody("bad_name", "git refuses a ref of this name", where=where)
+    return name
 
 
 def ref_name(text: str, *, where: str) -> str:

@@ -93,7 +93,8 @@ def _check_gitlab(headers: Headers, body: bytes, secrets: Sequence[Secret], now:
             return refused("no_signing_secret")
         return verify_standard_webhook(headers, body, signing, now_unix=now)
     tokens = [secret for secret in secrets if not is_signing_secret(secret)]
-    given, problem = _only_value(headers, "x-gitlab-token")
+    may_hold_commas = any("," in token.value for token in tokens)
+    given, problem = _only_value(headers, "x-gitlab-token", may_hold_commas=may_hold_commas)
     if problem:
         return refused(problem)
     if not tokens:
@@ -160,12 +161,13 @@ def _check_hex(
     )
 
 
-def _only_value(headers: Headers, name: str) -> tuple[str, str]:
+def _only_value(headers: Headers, name: str, *, may_hold_commas: bool = False) -> tuple[str, str]:
     """Return the header's one value and "", or a reason why there is none."""
     values = headers.every(name)
     if not values:
         return "", "missing_signature"
-    if len(values) > 1:
+    # A server joins headers of one name by commas; no proof holds one, only a token may.
+    if len(values) > 1 or ("," in values[0] and not may_hold_commas):
         return "", "repeated_signature"
     return values[0], "" if values[0] else "empty_signature"
 

@@ -32,6 +32,8 @@ _TIME_HEADER: Final = "webhook-timestamp"
 _PREFIX: Final = "whsec_"
 _ID: Final = re.compile(r"[!-~]{1,256}")
 _TIME: Final = re.compile(r"[0-9]{1,12}")
+_JOINED: Final = re.compile(r"=,\s*v1")
+"""Two headers of one name, as servers join them: a list of signatures has blanks between them."""
 _V1: Final = re.compile(r"v1,([0-9A-Za-z+/]{43}=)")
 
 
@@ -69,6 +71,8 @@ def verify_standard_webhook(
 
 def _shape_problem(headers: Headers) -> str:
     if any(len(headers.every(name)) > 1 for name in (SIGNATURE_HEADER, _ID_HEADER, _TIME_HEADER)):
+        return "repeated_signature"
+    if _JOINED.search(headers.get(SIGNATURE_HEADER, "")) or "," in headers.get(_TIME_HEADER, ""):
         return "repeated_signature"
     if SIGNATURE_HEADER not in headers:
         return "missing_signature"

@@ -176,9 +176,9 @@ def test_a_form_of_gitea_is_signed_inside(tenant_world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "branch", ["a/b/c", "refs/heads/odd", "v1.0", "ünï/日本", "e\u0301", "é", "😀", "a..b~1 x"]
+    "branch", ["a/b/c", "refs/heads/odd", "v1.0", "ünï/日本", "e\u0301", "é", "😀"]
 )
-def test_odd_branch_names_are_understood_or_refused_but_never_break(
+def test_odd_branch_names_are_understood_as_git_has_them(
     source: WebhookSource, branch: str
 ) -> None:
     body = push_body(branch, HEAD_A, HEAD_B)

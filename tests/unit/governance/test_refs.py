@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from governance.domain.refs import InvalidRef, branch_name, is_null_sha, sha
+from governance.domain.refs import InvalidRef, branch_name, is_null_sha, is_ref_name, sha
 from tests.factories.governance import HEAD_A
 
 
@@ -54,6 +54,17 @@ def test_we_take_a_branch_name_exactly_when_git_does(text: str) -> None:
         ours = False
 
     assert ours is git_takes_it
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="a./-@{}~^:?*[\\ lock\u00e9\x01\x7f", min_size=0, max_size=8))
+def test_a_ref_is_taken_exactly_when_git_takes_it(text: str) -> None:
+    for kind in ("heads", "tags"):
+        says_git = subprocess.run(
+            ["git", "check-ref-format", f"refs/{kind}/{text}"], capture_output=True, check=False
+        )
+
+        assert is_ref_name(text) is (says_git.returncode == 0)
 
 
 @pytest.mark.parametrize(
