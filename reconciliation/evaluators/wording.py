@@ -1,8 +1,8 @@
 """Says decisions in words, with the exact command a person could run; decides nothing."""
 
-import shlex
 from dataclasses import dataclass, replace
 
+from governance.domain.push_commands import git_command
 from reconciliation.domain.facts import HeadFacts, StaleFacts
 from reconciliation.evaluators.coverage import Coverage
 from reconciliation.evaluators.coverage_wording import lacking_wording
@@ -48,7 +48,7 @@ def head_drift_wording(
             f"As planned: {words.summary}",
             "It was planned: look at the new head and accept it.",
             # Not the command that puts the old head back: that would undo what was planned.
-            _command(
+            _fetched(
                 "log", "--oneline", "--left-right", f"{facts.governed_head}...{facts.observed_head}"
             ),
         )
@@ -80,7 +80,9 @@ def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
         short(facts.observed_head),
     )
     ref = f"refs/heads/{branch}"
-    restore = _command(
+    # Only a clone can bring back what the host may have thrown away.
+    in_clone = f" The command needs a clone that has {governed}."
+    restore = git_command(
         "push",
         f"--force-with-lease={ref}:{facts.observed_head or ''}",
         "origin",
@@ -92,24 +94,25 @@ def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
             f"{branch} moved {count} ahead of its governed snapshot, {governed} → {observed},"
             " without run records that cover them.",
             "Record the run that made them, or review the commits and accept this head.",
-            _command("log", "--oneline", f"{facts.governed_head}..{facts.observed_head}"),
+            _fetched("log", "--oneline", f"{facts.governed_head}..{facts.observed_head}"),
         )
     if drift_class == "rewound":
         return Wording(
             f"{branch} was reset backwards from {governed} to {observed}.",
-            "Restore the governed head, or accept the reset with a reason.",
+            f"Restore the governed head, or accept the reset with a reason.{in_clone}",
             restore,
         )
     if drift_class == "rewritten":
         return Wording(
             f"The history of {branch} was rewritten: {governed} is no longer part of {observed}.",
-            "Compare both histories, then restore the governed head or accept the rewrite.",
+            "Compare both histories, then restore the governed head or accept the rewrite."
+            + in_clone,
             restore,
         )
     if drift_class == "unrelated":
         return Wording(
             f"{branch} was replaced by a history that shares no commit with {governed}.",
-            "Treat this as hostile until explained; restore the governed head.",
+            f"Treat this as hostile until explained; restore the governed head.{in_clone}",
             restore,
         )
     if drift_class == "deleted":
@@ -121,7 +124,7 @@ def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
     if drift_class == "recreated":
         return Wording(
             f"{branch} was deleted and came back as {observed}; governance knows {governed}.",
-            "Review where the new head comes from, then accept or restore.",
+            f"Review where the new head comes from, then accept or restore.{in_clone}",
             restore,
         )
     if drift_class == "created":
@@ -159,7 +162,7 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
             else "Ask its author; retire it only when its commits are not needed."
         )
         + f" Restore it any time with: {restore_command(branch, head)}",
-        _command(
+        git_command(
             "push",
             f"--force-with-lease=refs/heads/{branch}:{head}",
             "origin",
@@ -171,16 +174,17 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
 
 def restore_command(branch: str, head: str) -> str:
     """Return how to put a branch back where it was."""
-    return _command("push", "origin", f"{head}:refs/heads/{branch}")
+    return git_command("push", "origin", f"{head}:refs/heads/{branch}")
 
 
 def sync_command(default_branch: str) -> str:
     """Return how to bring the default branch into the branch one is on."""
-    return f"{_command('fetch', 'origin')} && {_command('rebase', f'origin/{default_branch}')}"
+    return _fetched("rebase", f"origin/{default_branch}")
 
 
-def _command(*arguments: str) -> str:
-    return shlex.join(("git", *arguments))
+def _fetched(*arguments: str) -> str:
+    """Return a command that works in any clone, however long ago it was brought up to date."""
+    return f"{git_command('fetch', 'origin')} && {git_command(*arguments)}"
 
 
 def _s(count: int) -> str:

@@ -101,7 +101,11 @@ def resolve_finding(
     """
     fingerprint = about.fingerprint(stable_class)
     if not Finding.objects.filter(fingerprint=fingerprint, state=FindingState.OPEN).update(
-        state=FindingState.RESOLVED, resolved_at=now, resolution=resolution
+        state=FindingState.RESOLVED,
+        resolved_at=now,
+        resolution=resolution,
+        recommendation=f"Nothing to do: {resolution}.",
+        command="",
     ):
         return []
     return [

@@ -12,7 +12,7 @@ from governance.services.snapshots import (
     ReasonTooShort,
     accept_observed_head,
 )
-from reconciliation.models import Origin, TaskKind
+from reconciliation.models import Finding, FindingState, Origin, TaskKind
 from reconciliation.services.planning import plan_check
 
 __all__ = ["HeadMoved", "NotAllowed", "NothingToAccept", "ReasonTooShort", "accept_head"]
@@ -49,6 +49,18 @@ def accept_head(
         reason=reason,
         correlation_id=correlation_id,
         now=now,
+    )
+    # At once: until the checks resolve them, their commands would undo what was just accepted.
+    Finding.objects.filter(
+        repository_id=repository_id,
+        branch=branch,
+        check_kind=TaskKind.HEAD_DRIFT,
+        state=FindingState.OPEN,
+    ).update(
+        command="",
+        recommendation=(
+            f"Nothing to do: {caller.actor.name} accepted this; clean checks resolve the finding."
+        ),
     )
     plan_check(
         tenant=repository.tenant,

@@ -81,6 +81,13 @@ class Change:
     clean_checks: int = 0
     resolution: str = ""
 
+    @property
+    def what_to_do(self) -> str:
+        """What a person shall do about it now: its command was for a state that is over."""
+        if self.act == "resolve":
+            return f"Nothing to do: {self.resolution}."[:300]
+        return "Nothing to do: the last check found nothing; another one like it resolves this."
+
 
 def _change_of(
     one: Worked, draft: FindingDraft, fingerprint: str, before: Sequence[Known]
@@ -151,6 +158,7 @@ def _store_absences(changes: Sequence[Change], now: datetime) -> None:
         "clean": "smallint",
         "resolved_at": "timestamptz",
         "resolution": "text",
+        "recommendation": "text",
     }
     rows = [
         (
@@ -159,6 +167,7 @@ def _store_absences(changes: Sequence[Change], now: datetime) -> None:
             change.clean_checks,
             now if change.act == "resolve" else None,
             change.resolution[:300],
+            change.what_to_do,
         )
         for change in changes
     ]
@@ -166,7 +175,8 @@ def _store_absences(changes: Sequence[Change], now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {_TABLE} SET state = v.state, clean_checks = v.clean,"
-            " resolved_at = v.resolved_at, resolution = v.resolution"
+            " resolved_at = v.resolved_at, resolution = v.resolution,"
+            " recommendation = v.recommendation, command = ''"
             f" FROM {source} AS v WHERE {_TABLE}.id = v.id AND {_TABLE}.state = 'open'",
             params,
         )

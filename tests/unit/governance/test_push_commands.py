@@ -4,7 +4,7 @@ import shlex
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from governance.domain.push_commands import safe_push_command
@@ -30,7 +30,11 @@ def test_the_command_names_the_head_that_it_may_replace(
 
 
 @pytest.mark.parametrize(
-    "branch", ["it's", "a;touch${IFS}x", "$(id)", "`id`", "a&b|c>d", "!x", "naïve/ünï", 'q"q', "#1"]
+    "branch",
+    [
+        *("it's", "a;touch${IFS}x", "$(id)", "`id`", "a&b|c>d", "!x", "naïve/ünï", 'q"q', "#1"),
+        *("right\u202eleft", "\ue000", "a%d\u202e'"),
+    ],
 )
 def test_a_shell_hands_git_the_very_branch_name(branch: str) -> None:
     command = safe_push_command(branch_name(branch), remote_sha=HEAD_A)
@@ -56,6 +60,7 @@ def test_the_words_of_the_command_survive_quoting(text: str) -> None:
         branch = branch_name(text)
     except InvalidRef:
         return
+    assume(text.isprintable())
 
     words = shlex.split(safe_push_command(branch, remote_sha=HEAD_A))
 
