@@ -35,11 +35,11 @@ EVALUATORS: dict[str, tuple[type[Any], Evaluator]] = {
 
 RULES_VERSIONS: dict[str, int] = {
     "divergence_alert": 2,
-    "head_drift": 2,
+    "head_drift": 3,
     "lease_renewal": 1,
     "missing_run": 3,
     "observe_refs": 1,
-    "stale_branch": 3,
+    "stale_branch": 4,
 }
 """Task kind to the number of its rules, which every decision carries.
 
