@@ -12,6 +12,7 @@ import pytest
 
 from governance.domain.push_commands import safe_push_command
 from reconciliation.domain.facts import HeadFacts, StaleFacts
+from reconciliation.evaluators.coverage import Coverage
 from reconciliation.evaluators.wording import (
     head_drift_wording,
     restore_command,
@@ -139,7 +140,9 @@ def test_commands_about_a_head_do_what_they_say(scene: Scene, name: bytes, shell
             git(scene.bare.folder, "update-ref", "-d", b"refs/heads/" + name)
         else:
             scene.bare.point(name, observed)
-        words = head_drift_wording(drift_of(scene, name, observed, relation), drift_class)
+        words = head_drift_wording(
+            drift_of(scene, name, observed, relation), drift_class, coverage=Coverage()
+        )
 
         scene.must_run(words.command, shell=shell)
 
@@ -171,7 +174,9 @@ def test_a_clone_that_is_behind_can_follow_what_is_printed(
     scene.bare.point(name, newer)
     facts = drift_of(scene, name, newer, "ancestor")
 
-    scene.must_run(head_drift_wording(facts, "fast_forward").command, shell=shell)
+    scene.must_run(
+        head_drift_wording(facts, "fast_forward", coverage=Coverage()).command, shell=shell
+    )
     scene.must_run(sync_command(stored(name)), shell=shell)
 
     assert git(scene.clone, "rev-parse", "HEAD") == newer
