@@ -13,7 +13,8 @@ from django.template import loader
 from django.utils.html import escape
 
 from audit.correlation import current_correlation_id
-from reconciler_site.base.database_trouble import AWAY, trouble_of
+from reconciler_site.base.database_trouble import AWAY, FULL, trouble_of
+from reconciler_site.base.disks import note_full_database
 from reconciler_site.base.problems import problem_response
 
 logger = logging.getLogger("reconciler.request")
@@ -93,6 +94,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     trouble = trouble_of(sys.exc_info()[1])
     if trouble is None:
         return failure(request, 500)
+    if trouble is FULL:
+        note_full_database()
     answer = failure(request, 503, code=trouble.code, detail=trouble.detail)
     answer["Retry-After"] = str(trouble.retry_after_seconds)
     return answer

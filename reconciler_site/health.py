@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.domain.canonical import utc_text
+from reconciler_site.base.disks import disks
 from reconciliation.selectors.heartbeats import heartbeats, longest_due_since
 
 logger = logging.getLogger("reconciler.health")
@@ -27,7 +28,7 @@ TICK_SILENCE = timedelta(minutes=3)
 SWEEP_OVERDUE = timedelta(minutes=15)
 
 # Without these nothing can be answered; without the others answers are merely old.
-NEEDED_TO_SERVE = frozenset({"web", "database", "migrations"})
+NEEDED_TO_SERVE = frozenset({"web", "database", "database_disk", "migrations"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 def _parts(now: datetime) -> Iterator[Part]:
     yield Part("web", "ok", "This process answers.", now)
+    for disk in disks():
+        status: Status = "failing" if disk.is_full else "ok"
+        yield Part(f"{disk.holds}_disk", status, disk.reason, now)
     database = _database(now)
     yield database
     if database.status != "ok":

@@ -1,18 +1,21 @@
 """Who may see and do what: issues API tokens, recognises their bearers, reads memberships."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from audit.domain.caller import Caller
 from audit.domain.entries import Actor, ActorKind, Entry
 from audit.services import append_one
 from governance.domain.runs import actor_name
 from governance.models import ApiToken, Membership, Role, Scope, Tenant
+
+logger = logging.getLogger("reconciler.access")
 
 TOKEN_PREFIX = "rcl_"  # noqa: S105 - a recognisable prefix, not a secret
 _LAST_USED_RESOLUTION = timedelta(minutes=1)
@@ -136,13 +139,23 @@ def caller_of_token(clear: str, *, now: datetime) -> Caller:
     if row is None:
         raise InvalidToken("The API token is not valid: issue one with `manage.py api_token`.")
     if row.last_used_at is None or now - row.last_used_at > _LAST_USED_RESOLUTION:
-        ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
+        _note_use(row.pk, now=now)
     return Caller(
         actor=Actor(ActorKind.TOKEN, row.name),
         tenants=frozenset({row.tenant.slug}) if row.tenant else None,
         scopes=frozenset(row.scopes),
         run_actors=frozenset({row.actor or row.name, *row.granted_actors}),
     )
+
+
+def _note_use(token_id: int, *, now: datetime) -> None:
+    """Note when a token was used last; a database that can only be read must not refuse it."""
+    try:
+        # A savepoint where there is a transaction: what fails here must not spoil the rest.
+        with transaction.atomic():
+            ApiToken.objects.filter(pk=token_id).update(last_used_at=now)
+    except DatabaseError as error:
+        logger.warning("token.use_not_noted token=%d error=%s", token_id, error)
 
 
 def caller_of_user(user: AbstractBaseUser | AnonymousUser) -> Caller:

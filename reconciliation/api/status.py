@@ -96,6 +96,20 @@ class WorkerFigures(serializers.Serializer[Any]):
     heartbeats = WorkerHeartbeat(many=True)
 
 
+class DiskFigure(serializers.Serializer[Any]):
+    """One disk that is written to."""
+
+    holds = serializers.ChoiceField(choices=["database", "mirrors"])
+    is_full = serializers.BooleanField()
+    free_bytes = serializers.IntegerField(allow_null=True, help_text="null: on another machine.")
+
+
+class DiskFigures(serializers.Serializer[Any]):
+    """Whether anything can be stored."""
+
+    disks = DiskFigure(many=True)
+
+
 class UnreadableRepository(serializers.Serializer[Any]):
     """A repository that cannot be read."""
 
@@ -196,6 +210,12 @@ class WorkerPart(PartSerializer):
     figures = WorkerFigures(allow_null=True)
 
 
+class DisksPart(PartSerializer):
+    """The disks."""
+
+    figures = DiskFigures(allow_null=True)
+
+
 class RepositoriesPart(PartSerializer):
     """The repositories."""
 
@@ -233,6 +253,7 @@ class PartsSerializer(serializers.Serializer[Any]):
     hosts = HostsPart()
     sweeps = SweepsPart()
     worker = WorkerPart()
+    disks = DisksPart()
     repositories = RepositoriesPart()
     webhooks = WebhooksPart()
     alerts = AlertsPart()

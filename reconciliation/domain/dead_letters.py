@@ -24,6 +24,9 @@ _FIXES = {
         "The database went away each time while this task was worked on. Look into the database's"
         " log at these times, and whether its memory or disk is full; then requeue."
     ),
+    "disk_full": (
+        "The disk of the workers that holds the mirrors is full. Make room on it, then requeue."
+    ),
     "history_unknown": (
         "The mirror lacks history that the host has dropped. Accept the head if it is right, or"
         " connect the repository again."

@@ -70,6 +70,15 @@ class RemoteMalformed(RemoteError):
     code = "remote_malformed"
 
 
+class DiskFull(RemoteError):
+    """Our own disk, which holds the mirrors, is full. No host and no credential is at fault."""
+
+    code = "disk_full"
+
+
+DISK_FULL = "the disk that holds the mirrors is full: make room on it"
+
+
 class HistoryUnknown(RemoteError):
     """The commits asked about are not in the mirror and the remote no longer gives them."""
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 
 from reconciliation.remotes.base import (
+    DISK_FULL,
+    DiskFull,
     RemoteAuthFailed,
     RemoteError,
     RemoteMalformed,
@@ -33,8 +35,10 @@ _SIGNS_OF_DAMAGE = re.compile(
 # First match wins. ssh ends every failure with "Could not read from remote repository", so the
 # words that tell failures apart come first.
 _SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], RemoteError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), error)
+    (re.compile(pattern, re.IGNORECASE | re.MULTILINE), error)
     for pattern, error in (
+        # Of our disk; what a server says of its own comes behind "remote:" and is its trouble.
+        (r"^(?!remote:).*(no space left on device|disk quota exceeded)", DiskFull),
         (r"transport '[^']*' not allowed|unable to update url base", RemoteRefused),
         (
             r"authentication failed|permission denied|host key verification failed"
@@ -67,7 +71,10 @@ _SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], RemoteError]], ...] = tuple
 def failure_in_words_of_git(stderr: str, *, secrets: Iterable[str] = ()) -> RemoteError:
     """Return the error for what git printed when it could not talk to a remote."""
     words = scrub(stderr, secrets=secrets)
-    return _judge(words, "git could not read the remote: " + _last_telling_line(words))
+    error = _judge(words, "git could not read the remote: " + _last_telling_line(words))
+    if isinstance(error, DiskFull):
+        return DiskFull(DISK_FULL)
+    return error
 
 
 def hints_at_damage(stderr: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from reconciliation.remotes.access import Access
-from reconciliation.remotes.base import RemoteError, RemoteUnavailable
+from reconciliation.remotes.base import DiskFull, RemoteError, RemoteUnavailable
 from reconciliation.remotes.failures import failure_in_words_of_git, hints_at_damage
 from reconciliation.remotes.git import Git, run_git
 from reconciliation.remotes.mirror import PARTIAL, MirrorWriter
@@ -131,7 +131,7 @@ def _fetch(git: Git, writer: MirrorWriter, access: Access, refspecs: list[str]) 
     missing = set(_NAMES_A_MISSING_OBJECT.findall(result.stderr)) & wanted
     if not missing:
         failure = failure_in_words_of_git(result.stderr, secrets=access.secrets)
-        if hints_at_damage(result.stderr):
+        if hints_at_damage(result.stderr) and not isinstance(failure, DiskFull):
             raise MirrorSuspect(failure)
         raise failure
     return missing

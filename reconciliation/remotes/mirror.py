@@ -9,12 +9,14 @@ here, and nothing of it is written into the mirror's configuration.
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from reconciliation.remotes.base import RemoteRefused, RemoteUnavailable
+from reconciliation.remotes.base import DISK_FULL, DiskFull, RemoteRefused, RemoteUnavailable
+from reconciliation.remotes.failures import failure_in_words_of_git
 from reconciliation.remotes.git import Call, Git, GitTimedOut, run_git
 from reconciliation.remotes.locks import locked
 from reconciliation.remotes.tidying import pack_bytes, tidy
@@ -22,6 +24,18 @@ from reconciliation.remotes.tidying import pack_bytes, tidy
 # Tells git that missing trees and files are no damage. Given per call, so that plain reads do
 # not even think of fetching: with it in the mirror's own configuration they would stop instead.
 PARTIAL = {"remote.origin.promisor": "true", "remote.origin.partialclonefilter": "tree:0"}
+
+
+@contextlib.contextmanager
+def _room_on_disk() -> Iterator[None]:
+    """Call a full disk what it is, whatever was about to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(DISK_FULL) from error
+        raise
+
 
 _MIRROR_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -62,9 +76,12 @@ class Mirror:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Keep writers out for the block."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self._lock_path, exclusive=False, timeout_seconds=self._lock_timeout_seconds):
-            yield
+        with _room_on_disk():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(
+                self._lock_path, exclusive=False, timeout_seconds=self._lock_timeout_seconds
+            ):
+                yield
 
     @contextlib.contextmanager
     def writing(self, *, object_format: str) -> Iterator[MirrorWriter]:
@@ -100,11 +117,12 @@ class Mirror:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(
-            self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
-        ) as lock:
-            yield lock
+        with _room_on_disk():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(
+                self._lock_path, exclusive=True, timeout_seconds=self._lock_timeout_seconds
+            ) as lock:
+                yield lock
 
     @property
     def _lock_path(self) -> Path:
@@ -141,6 +159,9 @@ class Mirror:
             call=Call(),
         )
         if result.status != 0:
+            failure = failure_in_words_of_git(result.stderr)
+            if isinstance(failure, DiskFull):
+                raise failure
             raise RemoteUnavailable(f"cannot make a mirror in {self._folder}: {result.stderr}")
 
     def _set_aside(self) -> None:

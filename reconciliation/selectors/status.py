@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from audit.domain.caller import Caller
 from reconciliation.selectors.status_machinery import (
     audit_part,
+    disks_part,
     hosts_part,
     queue_part,
     sweeps_part,
@@ -37,6 +38,7 @@ PARTS: Mapping[str, ReadPart] = {
     "hosts": hosts_part,
     "sweeps": sweeps_part,
     "worker": worker_part,
+    "disks": disks_part,
     "repositories": repositories_part,
     "webhooks": webhooks_part,
     "alerts": alerts_part,

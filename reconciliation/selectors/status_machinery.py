@@ -8,6 +8,7 @@ from django.db.models import Count, F, Min, Q, Sum
 
 from audit.domain.caller import Caller
 from audit.selectors import missing_triggers, visible_chains
+from reconciler_site.base.disks import disks
 from reconciliation.models import TaskKind, TaskState
 from reconciliation.selectors.circuits import open_circuits
 from reconciliation.selectors.heartbeats import heartbeats
@@ -127,6 +128,23 @@ def sweeps_part(caller: Caller, now: datetime) -> Figures:
         "never_swept_repositories": sums["never"],
         "oldest_swept": _place(oldest) if oldest else None,
         "oldest_swept_at": oldest["last_swept_at"] if oldest else None,
+    }
+    return Figures(values, reasons)
+
+
+def disks_part(_: Caller, __: datetime) -> Figures:
+    """Return how full the disks of the database and the mirrors are, as readiness has it."""
+    found = disks()
+    reasons = tuple(
+        Reason("disk_full", f"The disk of the {disk.holds}: {disk.reason}")
+        for disk in found
+        if disk.is_full
+    )
+    values = {
+        "disks": [
+            {"holds": disk.holds, "is_full": disk.is_full, "free_bytes": disk.free_bytes}
+            for disk in found
+        ]
     }
     return Figures(values, reasons)
 

@@ -56,6 +56,8 @@ def test_a_site_whose_parts_all_move_is_ready() -> None:
     assert (status, body["status"], body["degraded_reasons"]) == (200, "ready", [])
     assert parts(body) == {
         "web": "ok",
+        "database_disk": "ok",
+        "mirrors_disk": "ok",
         "database": "ok",
         "migrations": "ok",
         "worker": "ok",
@@ -154,6 +156,8 @@ def test_a_database_that_does_not_answer_is_told_without_its_address(
     assert (status, body["status"]) == (503, "not_ready")
     assert parts(body) == {
         "web": "ok",
+        "database_disk": "ok",
+        "mirrors_disk": "ok",
         "database": "failing",
         "migrations": "unknown",
         "worker": "unknown",

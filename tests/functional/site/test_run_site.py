@@ -261,6 +261,19 @@ def test_a_schema_on_postgresql_is_changed_only_when_asked(
     assert site.stop()[0] == 0
 
 
+def test_a_database_url_that_cannot_be_read_is_said_without_its_password(
+    folder: Path, runs: list[Site]
+) -> None:
+    site = Site(folder, "--port", "0", DATABASE_URL="postgres://app:hunter/2@db/x")
+    runs.append(site)
+
+    assert site.process.wait(timeout=30) == 1
+    said = site.log.read_text()
+    assert "DATABASE_URL cannot be read" in said
+    assert "hunter" not in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.postgres
 def test_a_database_that_is_down_is_said_without_a_traceback(
     folder: Path, runs: list[Site]

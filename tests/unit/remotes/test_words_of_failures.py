@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciliation.remotes.base import (
+    DiskFull,
     RemoteAuthFailed,
     RemoteError,
     RemoteNotFound,
@@ -45,6 +46,9 @@ SSH_END = (
             "error: unable to read askpass response\nfatal: could not read Username",
             RemoteAuthFailed,
         ),
+        ("fatal: write error: No space left on device\nfatal: fetch-pack: invalid", DiskFull),
+        ("error: unable to write file x: Disk quota exceeded", DiskFull),
+        ("remote: fatal: write error: No space left on device\nfatal: early EOF", None),
         ("something nobody has seen before", None),
         ("", None),
     ],
