@@ -184,6 +184,16 @@ def _world_families(gauges: Gauges) -> list[Metric]:
             ("state",),
             [((state,), number) for state, number in gauges.repositories.items()],
         ),
+        _gauge(
+            "reconciler_branches",
+            "Branches of active repositories; unknown and with_findings are parts of all.",
+            ("state",),
+            [
+                (("all",), gauges.branches.branches),
+                (("unknown",), gauges.branches.unknown),
+                (("with_findings",), gauges.branches.with_findings),
+            ],
+        ),
         _counter(
             "reconciler_head_changes",
             "Head changes by what told of them first.",

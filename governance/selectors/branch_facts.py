@@ -4,10 +4,19 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import (
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Q,
+    QuerySet,
+    Value,
+)
+from django.db.models.functions import Cast
 
 from audit.setwise import aware, rows_source
 from governance.models import (
@@ -195,43 +204,36 @@ def ends_of_runs(keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple
     }
 
 
-def leases_due(*, now: datetime, limit: int) -> list[tuple[int, str, str, datetime]]:
-    """Return held leases that are expired or may be due for renewal, soonest expiry first.
+def leases_due(*, now: datetime) -> QuerySet[Lease]:
+    """Return held leases that are expired or may be due for renewal.
 
-    `(repository, branch, lease id, expires at)`. Which of them is due is for the rule to say: here
-    half of the TTL is the bound, so that the rule never misses one.
+    Which of them is due is for the rule to say: here half of the TTL is the bound, so that the
+    rule never misses one. `due_from` is when that half begins.
     """
-    rows = (
+    half = ExpressionWrapper(
+        Cast("ttl_seconds", IntegerField()) * Value(timedelta(milliseconds=500)),
+        output_field=DurationField(),
+    )
+    due_from = ExpressionWrapper(F("expires_at") - half, output_field=DateTimeField())
+    return (
         Lease.objects.filter(state=LeaseState.HELD, expires_at__lte=now + _HALF_OF_LONGEST_TTL)
-        .order_by("expires_at", "id")
-        .values_list("repository_id", "branch", "lease_id", "expires_at", "ttl_seconds")
+        .alias(due_from=due_from)
+        .filter(due_from__lte=now)
+        .order_by()
     )
-    due = (
-        (pk, branch, lease_id, expires_at)
-        for pk, branch, lease_id, expires_at, ttl in rows.iterator(chunk_size=1000)
-        if expires_at - now <= timedelta(seconds=ttl) / 2
-    )
-    return list(islice(due, limit))
 
 
-def idle_branches(
-    *, idle_since: datetime, repository_ids: Sequence[int] | None, limit: int
-) -> list[tuple[int, str, str]]:
-    """Return `(repository, name, head)` of existing branches with no activity known since then.
+def idle_branches(*, idle_since: datetime, repository_ids: Sequence[int]) -> QuerySet[Branch]:
+    """Return existing branches of active repositories with no activity known since then.
 
-    Longest idle first. Those whose activity is unknown come last: a check may find it out.
+    Those whose activity is unknown are among them: a check may find it out.
     """
-    rows = Branch.objects.filter(
+    return Branch.objects.filter(
         Q(last_activity_at__lte=idle_since) | Q(last_activity_at__isnull=True),
         observed_head__isnull=False,
         repository__is_active=True,
-    )
-    if repository_ids is not None:
-        rows = rows.filter(repository_id__in=repository_ids)
-    longest_idle = F("last_activity_at").asc(nulls_last=True)
-    ordered = rows.order_by(longest_idle, "repository_id", "name")
-    heads = ordered.values_list("repository_id", "name", "observed_head")
-    return [(pk, name, head) for pk, name, head in heads[:limit] if head is not None]
+        repository_id__in=repository_ids,
+    ).order_by()
 
 
 def branches_to_check(repository_id: int, *, idle_since: datetime) -> list[str]:

@@ -54,14 +54,14 @@ def connect_repository(
     clone_url: str,
     host_kind: str,
     default_branch: str,
-    heads: Mapping[str, FirstHead],
+    heads_count: int,
     heads_digest: str,
     credential: tuple[str, str] | None,
     actor: Actor,
     correlation_id: str,
     now: datetime,
 ) -> Repository:
-    """Store a repository with the heads just read as its first governed snapshots.
+    """Store a repository as it was just read; `record_first_snapshots` stores its heads.
 
     Raises:
         AlreadyConnected: the name is taken in this tenant.
@@ -92,8 +92,7 @@ def connect_repository(
         credential=credential_row,
         connected_at=now,
     )
-    record_first_snapshots(row.pk, heads, now=now)
-    record_readings([Reading(row.pk, heads_digest, len(heads), default_branch)], now=now)
+    record_readings([Reading(row.pk, heads_digest, heads_count, default_branch)], now=now)
     append_one(
         Entry(
             tenant=tenant_row.slug,
@@ -105,7 +104,7 @@ def connect_repository(
             correlation_id=correlation_id,
             workspace=workspace_row.slug,
             repo=row.slug,
-            data={"clone_url": clone_url, "heads": len(heads), "heads_digest": heads_digest},
+            data={"clone_url": clone_url, "heads": heads_count, "heads_digest": heads_digest},
         )
     )
     return row

@@ -210,8 +210,9 @@ CLAIM_BATCH = env.int("RECONCILER_CLAIM_BATCH", 100)
 # After this time a batch reads nothing more; what one task could not finish alone counts as a try.
 BATCH_SECONDS = env.int("RECONCILER_BATCH_SECONDS", 30)
 DRAIN_SECONDS = env.int("RECONCILER_DRAIN_SECONDS", 60)
-SWEEP_REPOSITORIES_PER_TICK = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TICK", 100)
-SWEEP_REPOSITORIES_PER_TENANT = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TENANT", 25)
+# 0: as many as keep the interval, whatever the number of repositories; and no cap of a tenant.
+SWEEP_REPOSITORIES_PER_TICK = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TICK", 0)
+SWEEP_REPOSITORIES_PER_TENANT = env.int("RECONCILER_SWEEP_REPOSITORIES_PER_TENANT", 0)
 # Of each git host; sweeps get four fifths, webhook work may use it all. 0 sets no bound.
 HOST_CALLS_PER_MINUTE = env.int("RECONCILER_HOST_CALLS_PER_MINUTE", 300)
 # A pooler hands each connection on after a transaction: nothing may be kept in the session.

@@ -123,7 +123,10 @@ class RepositoryFigures(serializers.Serializer[Any]):
     """What is governed, and what of it is unknown."""
 
     repositories = serializers.IntegerField()
-    branches = serializers.IntegerField()
+    branches = serializers.IntegerField(
+        help_text="Heads last read, and branches that are gone but have an open finding."
+    )
+    branches_with_findings = serializers.IntegerField()
     unreadable_repositories = serializers.IntegerField()
     unknown_branches = serializers.IntegerField()
     unreadable = UnreadableRepository(many=True, help_text="Longest failing first, at most 10.")

@@ -1,13 +1,23 @@
 """Which repositories a sweep takes: by age, fair between tenants, within its budgets; pure."""
 
 import hashlib
+import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 JITTER_PERCENT = 10
 TENANT_CAP, HOST_BUDGET, BUDGET, WAITING = "tenant_cap", "host_budget", "budget", "waiting"
+
+LEAST_DERIVED, MOST_DERIVED = 100, 5_000
+"""Bounds of a derived budget: small installations catch up at once, no worklist grows beyond 1 MB.
+
+5,000 a minute are 300,000 repositories an hour.
+"""
+_HEADROOM = Fraction(5, 4)
+"""For jitter, and for what is made up for after downtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,14 @@ class Choice:
 
     taken: tuple[DueRepository, ...]
     skipped: tuple[tuple[str, int], ...]
+
+
+def derived_budget(repositories: int, *, tick: timedelta, interval: timedelta) -> int:
+    """Return how many repositories a sweep takes, so that each has its turn in every interval."""
+    second = timedelta(seconds=1)
+    ticks = Fraction(max(interval, second) // second, max(tick, second) // second)
+    needed = math.ceil(repositories / ticks * _HEADROOM)
+    return max(LEAST_DERIVED, min(MOST_DERIVED, needed))
 
 
 def choose(

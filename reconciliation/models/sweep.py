@@ -59,6 +59,11 @@ class RepositoryWatch(models.Model):
         help_text="Host and port of its clone URL; filled in by the next tick while empty.",
     )
     next_due_at = models.DateTimeField()
+    branches_due_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When sweeps look again for branches to check for staleness; empty: now.",
+    )
     last_swept_at = models.DateTimeField(null=True, blank=True)
     last_read_at = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
@@ -75,6 +80,8 @@ class RepositoryWatch(models.Model):
         indexes = (
             # Sweep planner: longest unswept first.
             models.Index(fields=("next_due_at", "repository"), name="watch_due"),
+            # Sweep planner: whose branches are looked through.
+            models.Index(fields=("branches_due_at", "repository"), name="watch_branches_due"),
         )
 
     def __str__(self) -> str:

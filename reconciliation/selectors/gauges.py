@@ -13,6 +13,7 @@ from governance.selectors.visible import Lease, Repository
 from reconciliation.models import (
     Alert,
     AlertState,
+    Finding,
     ReconciliationTask,
     RepositoryWatch,
     Sweep,
@@ -20,6 +21,7 @@ from reconciliation.models import (
     WebhookRefusal,
 )
 from reconciliation.selectors.alerts import ESCALATED
+from reconciliation.selectors.branch_totals import BranchTotals, branch_totals
 from reconciliation.selectors.circuits import open_by_cause
 from reconciliation.selectors.heartbeats import heartbeats
 
@@ -49,6 +51,7 @@ class Gauges:
     leases: dict[str, int]
     refusals: dict[tuple[str, str], int]
     repositories: dict[str, int]
+    branches: BranchTotals
     head_changes: dict[str, int]
     last_sweep_at: datetime | None
     heartbeats: dict[str, datetime]
@@ -56,7 +59,7 @@ class Gauges:
 
 
 def read_gauges(*, now: datetime) -> Gauges:
-    """Return the gauges, in eleven queries."""
+    """Return the gauges, in thirteen queries."""
     watches = _watches()
     alerts = _alerts()
     return Gauges(
@@ -71,6 +74,7 @@ def read_gauges(*, now: datetime) -> Gauges:
         leases=_leases(now),
         refusals=_refusals(),
         repositories=_repositories(watches["unreadable"]),
+        branches=branch_totals(Repository.objects.all(), Finding.objects.all()),
         head_changes={
             "webhook": watches["by_webhook"] or 0,
             "sweep": watches["by_sweep"] or 0,

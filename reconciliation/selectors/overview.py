@@ -13,6 +13,7 @@ from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
 from reconciliation.models import AlertState, Heartbeat, RepositoryWatch, TaskKind, TaskState
 from reconciliation.selectors.alerts import ESCALATED
+from reconciliation.selectors.branch_totals import branch_totals
 from reconciliation.selectors.circuits import OpenCircuits, open_circuits
 from reconciliation.selectors.overview_values import (
     AlertCounts,
@@ -52,15 +53,7 @@ SEVERITIES_WORST_FIRST = ("critical", "high", "medium", "low", "info")
 
 def overview(caller: Caller, *, now: datetime) -> Overview:
     """Return the overview of the caller's tenants as of `now`, in at most 15 queries."""
-    totals = visible_repositories(caller).order_by().filter(is_active=True)
-    counts = totals.aggregate(
-        repositories=Count("id"),
-        branches=Sum("heads_count"),
-        unknown=Sum(
-            "heads_count",
-            filter=Q(watch__failing_since__isnull=False) | Q(observed_at__isnull=True),
-        ),
-    )
+    totals = branch_totals(visible_repositories(caller), visible_findings(caller))
     queue = _queue(caller)
     sweeps, webhooks = _watches(caller, now=now)
     heartbeats = dict(Heartbeat.objects.order_by("name").values_list("name", "at"))
@@ -82,11 +75,10 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
         as_of=now,
         status="degraded" if reasons else "ok",
         degraded_reasons=reasons,
-        repositories=counts["repositories"] or 0,
-        # A deleted branch is no head any more, but it does disagree.
-        branches=(counts["branches"] or 0) + drift.get("deleted", 0),
-        branches_unknown=counts["unknown"] or 0,
-        branches_with_findings=_branches_with_findings(caller),
+        repositories=totals.repositories,
+        branches=totals.branches,
+        branches_unknown=totals.unknown,
+        branches_with_findings=totals.with_findings,
         alerts=_alerts(caller),
         drift_by_class=drift,
         findings_by_check=_by_check(findings),
@@ -135,20 +127,6 @@ def _findings(caller: Caller) -> list[tuple[str, str, int]]:
         .order_by("check_kind", "stable_class")
         .values_list("check_kind", "stable_class")
         .annotate(number=Count("id"))
-    )
-
-
-def _branches_with_findings(caller: Caller) -> int:
-    return (
-        visible_findings(caller)
-        .select_related(None)
-        .filter(state="open")
-        # Findings about a whole repository name no branch.
-        .exclude(branch="")
-        .order_by()
-        .values("repository_id", "branch")
-        .distinct()
-        .count()
     )
 
 

@@ -76,7 +76,7 @@ class Status:
 
 
 def status_of(caller: Caller, *, now: datetime, parts: Mapping[str, ReadPart] = PARTS) -> Status:
-    """Return the status as far as it can be read at `now`, in at most 16 queries."""
+    """Return the status as far as it can be read at `now`, in at most 22 queries."""
     return Status(now, {name: _read(name, read, caller, now) for name, read in parts.items()})
 
 

@@ -8,9 +8,15 @@ from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
 from reconciliation.models import AlertState, WebhookRefusal
 from reconciliation.selectors.alerts import ESCALATED
+from reconciliation.selectors.branch_totals import branch_totals
 from reconciliation.selectors.counts import SEVERITIES_WORST_FIRST
 from reconciliation.selectors.status_values import Figures, Reason
-from reconciliation.selectors.visible import visible_alerts, visible_sources, visible_watches
+from reconciliation.selectors.visible import (
+    visible_alerts,
+    visible_findings,
+    visible_sources,
+    visible_watches,
+)
 
 EXPIRING = timedelta(minutes=5)
 LEASE_OVERDUE = timedelta(minutes=3)
@@ -21,13 +27,8 @@ _MOST_NAMED = 10
 def repositories_part(caller: Caller, _: datetime) -> Figures:
     """Return how much is governed and what of it cannot be read."""
     active = visible_repositories(caller).order_by().filter(is_active=True)
-    unread = Q(watch__failing_since__isnull=False) | Q(observed_at__isnull=True)
-    sums = active.aggregate(
-        repositories=Count("id"),
-        branches=Sum("heads_count"),
-        unreadable=Count("id", filter=Q(watch__failing_since__isnull=False)),
-        unknown=Sum("heads_count", filter=unread),
-    )
+    totals = branch_totals(active, visible_findings(caller))
+    unreadable = active.filter(watch__failing_since__isnull=False).count()
     failing = list(
         active.filter(watch__failing_since__isnull=False)
         .order_by("watch__failing_since", "id")
@@ -38,7 +39,7 @@ def repositories_part(caller: Caller, _: datetime) -> Figures:
     reasons: tuple[Reason, ...] = ()
     if failing:
         tenant, repo, since, code = failing[0]
-        others = f" and {sums['unreadable'] - 1} more" if sums["unreadable"] > 1 else ""
+        others = f" and {unreadable - 1} more" if unreadable > 1 else ""
         reasons = (
             Reason(
                 "repositories_unreadable",
@@ -48,10 +49,11 @@ def repositories_part(caller: Caller, _: datetime) -> Figures:
             ),
         )
     values = {
-        "repositories": sums["repositories"],
-        "branches": sums["branches"] or 0,
-        "unreadable_repositories": sums["unreadable"],
-        "unknown_branches": sums["unknown"] or 0,
+        "repositories": totals.repositories,
+        "branches": totals.branches,
+        "branches_with_findings": totals.with_findings,
+        "unreadable_repositories": unreadable,
+        "unknown_branches": totals.unknown,
         "unreadable": [
             {"tenant": tenant, "repo": repo, "since": since, "error_code": code}
             for tenant, repo, since, code in failing

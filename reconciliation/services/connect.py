@@ -1,7 +1,7 @@
 """Connects repositories that were read: records first snapshots, makes a webhook source."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
@@ -15,7 +15,6 @@ from governance.services.repositories import (
     record_first_snapshots,
 )
 from reconciliation.domain.host_budget import host_of_url
-from reconciliation.domain.sweep_plan import next_due
 from reconciliation.models import RepositoryWatch, WebhookSource
 from reconciliation.services.observe.first_look import CannotRead, FirstLook, first_look
 from reconciliation.services.sources import create_source
@@ -43,7 +42,6 @@ def connect(
     host_kind: str,
     source_token: str,
     source_secret: str,
-    sweep_interval: timedelta,
     actor: Actor,
     correlation_id: str,
     now: datetime,
@@ -62,7 +60,7 @@ def connect(
         clone_url=look.clone_url,
         host_kind=host_kind,
         default_branch=look.default_branch,
-        heads={},
+        heads_count=len(look.heads),
         heads_digest=look.digest,
         credential=look.credential,
         actor=actor,
@@ -89,7 +87,8 @@ def connect(
     RepositoryWatch.objects.create(
         repository_id=row.pk,
         host=host_of_url(look.clone_url)[:300],
-        next_due_at=next_due(f"{tenant}/{name}", swept_at=now, interval=sweep_interval),
+        # What moved while it was connected has no webhook yet: the next tick reads it again.
+        next_due_at=now,
         last_read_at=now,
     )
     source = create_source(

@@ -27,8 +27,8 @@ def configured_limits() -> Limits:
 def configured_budget() -> Budget:
     """Return the bounds of one sweep."""
     return Budget(
-        repositories=settings.SWEEP_REPOSITORIES_PER_TICK,
-        per_tenant=settings.SWEEP_REPOSITORIES_PER_TENANT,
+        repositories=settings.SWEEP_REPOSITORIES_PER_TICK or None,
+        per_tenant=settings.SWEEP_REPOSITORIES_PER_TENANT or None,
         interval=timedelta(seconds=settings.SWEEP_INTERVAL_SECONDS),
         host_calls_per_minute=settings.HOST_CALLS_PER_MINUTE,
     )

@@ -14,16 +14,19 @@ from audit.setwise import rows_source
 from reconciliation.domain.host_budget import host_of_url
 from reconciliation.domain.sweep_plan import (
     HOST_BUDGET,
+    MOST_DERIVED,
     TENANT_CAP,
     WAITING,
     Choice,
     DueRepository,
     also_skipped,
     choose,
+    derived_budget,
     next_due,
 )
 from reconciliation.models import ReconciliationTask, RepositoryWatch, TaskKind, TaskState
 from reconciliation.selectors.host_budget import host_allowances
+from reconciliation.services.sweep_scope import in_scope
 
 _WATCH = RepositoryWatch._meta.db_table
 _MOST_WITHOUT_HOST = 5_000
@@ -33,12 +36,14 @@ _MOST_WITHOUT_HOST = 5_000
 class Budget:
     """The bounds of one sweep: repositories in all, per tenant and per host; other checks.
 
+    `repositories` None: derived from the number of repositories, see `budget_in_force`;
+    `per_tenant` None: a tenant may take all of it, in turns with the others.
     `host_calls_per_minute` is the budget of each host, of which sweeps get four fifths; 0 sets no
     bound. `tick` is how often sweeps are planned, so how long one may go on calling.
     """
 
-    repositories: int
-    per_tenant: int
+    repositories: int | None = None
+    per_tenant: int | None = None
     checks: int = 1000
     interval: timedelta = timedelta(hours=1)
     host_calls_per_minute: int = 0
@@ -55,11 +60,12 @@ def choose_due(
 ) -> tuple[int, Choice]:
     """Return how many repositories are due and what a sweep takes of them, within its budgets.
 
-    Three statements, whatever is due. Of each tenant on each host no more rows are read than one
+    Four statements, whatever is due. Of each tenant on each host no more rows are read than one
     sweep could take, so that ten thousand of one tenant cannot hide those of the others. One whose
     observation waits already is left: reading it once will do.
     """
-    most = min(budget.repositories, budget.per_tenant)
+    taken, per_tenant = budget_in_force(budget, everything=everything)
+    most = min(taken, per_tenant)
     due, groups = _nearest(_due(scope, everything=everything, now=now), most=most)
     allowances = host_allowances(
         {host for _, host, _ in groups},
@@ -70,9 +76,23 @@ def choose_due(
     room = {
         host: one.repositories for host, one in allowances.items() if one.repositories is not None
     }
-    choice = choose(due, budget=budget.repositories, per_tenant=budget.per_tenant, per_host=room)
+    choice = choose(due, budget=taken, per_tenant=per_tenant, per_host=room)
     left = _beyond(groups, room, most=most)
     return sum(groups.values()), also_skipped(choice, left)
+
+
+def budget_in_force(budget: Budget, *, everything: bool = False) -> tuple[int, int]:
+    """Return how many repositories a sweep may take, in all and of one tenant.
+
+    Where none is set: as many as keep the interval; of `everything`, the most that a sweep may.
+    """
+    taken = budget.repositories
+    if taken is None and everything:
+        taken = MOST_DERIVED
+    elif taken is None:
+        watched = RepositoryWatch.objects.filter(repository__is_active=True).count()
+        taken = derived_budget(watched, tick=budget.tick, interval=budget.interval)
+    return taken, taken if budget.per_tenant is None else budget.per_tenant
 
 
 def set_next_due(taken: Sequence[DueRepository], *, interval: timedelta, now: datetime) -> None:
@@ -118,7 +138,7 @@ def fill_in_hosts() -> int:
 
 
 def _due(scope: str, *, everything: bool, now: datetime) -> QuerySet[RepositoryWatch]:
-    rows = RepositoryWatch.objects.filter(_in_scope(scope), repository__is_active=True)
+    rows = RepositoryWatch.objects.filter(in_scope(scope), repository__is_active=True)
     if everything:
         return rows.annotate(waits=Value(False, output_field=BooleanField()))
     observation = ReconciliationTask.objects.filter(
@@ -173,9 +193,3 @@ def _beyond(
             reason = HOST_BUDGET if room.get(host, 1) <= 0 else TENANT_CAP
             left[reason] += max(0, number - most)
     return left
-
-
-def _in_scope(scope: str) -> Q:
-    fields = ("tenant__slug", "workspace__slug", "slug")
-    parts = scope.split("/") if scope else []
-    return Q(**{f"repository__{field}": part for field, part in zip(fields, parts, strict=False)})

@@ -13,14 +13,15 @@ from django.db import transaction
 from audit.domain.canonical import utc_text
 from audit.domain.entries import RECONCILER, Entry
 from audit.services import append
-from reconciliation.domain.sweep_plan import Choice, DueRepository
+from reconciliation.domain.sweep_plan import LEAST_DERIVED, Choice, DueRepository
 from reconciliation.domain.worklist import WorkItem, Worklist, canonical_worklist
 from reconciliation.models import Origin, Sweep, TaskKind
-from reconciliation.services.left_behind import left_behind_items
 from reconciliation.services.queue import PRIORITY_EVENT, PRIORITY_SWEEP, Planned, enqueue
-from reconciliation.services.sweep_checks import stale_items, timed_items
+from reconciliation.services.sweep_branches import look_through_branches, set_branches_due
+from reconciliation.services.sweep_checks import timed_items
 from reconciliation.services.sweep_repositories import (
     Budget,
+    budget_in_force,
     choose_due,
     fill_in_hosts,
     set_next_due,
@@ -40,6 +41,8 @@ class PlannedSweep:
     choice: Choice
     worklist: Worklist
     repository_ids: dict[tuple[str, str], int]
+    budget: int
+    looked_through: tuple[tuple[int, str], ...]
     row: Sweep | None = None
 
 
@@ -51,19 +54,32 @@ def draft_sweep(
     `scope` is empty, `tenant`, `tenant/workspace` or `tenant/workspace/repo`. With `everything`
     repositories count as due whatever their age.
     """
-    considered, choice = choose_due(scope=scope, everything=everything, budget=budget, now=now)
+    taken, per_tenant = budget_in_force(budget, everything=everything)
+    considered, choice = choose_due(
+        scope=scope,
+        everything=everything,
+        budget=replace(budget, repositories=taken, per_tenant=per_tenant),
+        now=now,
+    )
     ids = {(one.tenant, one.repo): one.repository_id for one in choice.taken}
     items = [_observation(one, slot) for one in choice.taken]
     timed, timed_ids = timed_items(scope=scope, limit=budget.checks, now=now)
-    stale, stale_ids = stale_items(scope=scope, limit=budget.checks, slot=slot, now=now)
-    behind, behind_ids = left_behind_items(scope=scope, limit=budget.checks, slot=slot, now=now)
+    look = look_through_branches(
+        scope=scope,
+        repositories=max(taken, LEAST_DERIVED),
+        limit=budget.checks,
+        slot=slot,
+        now=now,
+    )
     return PlannedSweep(
         slot=slot,
         scope=scope,
         considered=considered,
         choice=choice,
-        worklist=canonical_worklist([*items, *timed, *stale, *behind]),
-        repository_ids={**ids, **timed_ids, **stale_ids, **behind_ids},
+        worklist=canonical_worklist([*items, *timed, *look.items]),
+        repository_ids={**ids, **timed_ids, **look.repository_ids},
+        budget=taken,
+        looked_through=tuple(look.done),
     )
 
 
@@ -80,19 +96,20 @@ def plan_sweep(
     """Plan a sweep and queue its tasks in one transaction; the same slot twice adds nothing.
 
     Safe to run in many workers at once: the slot is unique, the first one plans it. Nothing due
-    is no sweep: then `row` is None and nothing was stored.
+    is no sweep: then `row` is None, and no more was stored than whose branches were looked through.
     """
     with transaction.atomic():
         fill_in_hosts()
         draft = draft_sweep(slot=slot, scope=scope, everything=everything, budget=budget, now=now)
         if not draft.worklist.items:
+            set_branches_due(draft.looked_through, interval=budget.interval, now=now)
             return draft
         row, created = Sweep.objects.get_or_create(
             slot=slot,
             scope=scope,
             defaults={
                 "trigger": trigger,
-                "budget_repositories": budget.repositories,
+                "budget_repositories": draft.budget,
                 "worklist_digest": draft.worklist.digest,
                 "worklist": draft.worklist.text,
                 "considered": draft.considered,
@@ -105,6 +122,7 @@ def plan_sweep(
         )
         if created:
             _queue(draft, row, now=now)
+            set_branches_due(draft.looked_through, interval=budget.interval, now=now)
             set_next_due(draft.choice.taken, interval=budget.interval, now=now)
             append(_entries(draft, row, now=now))
             wake(now)

@@ -20,6 +20,7 @@ BENCHMARKS = (
     "fairness",
     "latency",
     "sweep_shard",
+    "sweep_planner",
     "heads",
     "audit_append",
     "replay",

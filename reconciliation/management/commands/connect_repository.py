@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import secrets
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -81,7 +80,6 @@ class Command(BaseCommand):
                     host_kind=host,
                     source_token=secrets.token_urlsafe(32),
                     source_secret=secret,
-                    sweep_interval=timedelta(seconds=settings.SWEEP_INTERVAL_SECONDS),
                     actor=Actor(ActorKind.USER, os.environ.get("USER", "operator")),
                     correlation_id=correlation_id,
                     now=now,

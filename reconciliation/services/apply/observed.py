@@ -240,7 +240,10 @@ def _update_watches(
             f" last_delivery_at = COALESCE(v.delivered, {_WATCH}.last_delivery_at),"
             f" changes_by_webhook = {_WATCH}.changes_by_webhook + v.by_webhook,"
             f" changes_by_sweep = CASE WHEN {_WATCH}.changes_by_sweep + v.by_sweep < 0 THEN 0"
-            f" ELSE {_WATCH}.changes_by_sweep + v.by_sweep END"
+            f" ELSE {_WATCH}.changes_by_sweep + v.by_sweep END,"
+            # A head that moved may be behind, or may have left others behind: look soon.
+            " branches_due_at = CASE WHEN v.by_webhook + v.by_sweep > 0 THEN NULL"
+            f" ELSE {_WATCH}.branches_due_at END"
             f" FROM {source} AS v WHERE {_WATCH}.repository_id = v.repository_id",
             params,
         )

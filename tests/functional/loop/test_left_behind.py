@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from governance.models import Branch, PullRequest
+from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import Finding, ReconciliationTask
 from reconciliation.remotes.base import RemoteTarget
 from reconciliation.remotes.memory import MemoryCommit
@@ -152,8 +153,9 @@ def test_a_pair_of_heads_is_asked_about_once_and_a_branch_once_a_day(behind: Loo
     first = sweep(behind)
     ReconciliationTask.objects.update(created_at=behind.now)
 
-    behind.now += timedelta(minutes=5)
+    behind.now += timedelta(hours=2)
     again = sweep(behind)
+    behind.now += timedelta(hours=2)
     Branch.objects.filter(name="main").update(observed_head=AHEAD[8], governed_head=AHEAD[8])
     too_soon = sweep(behind)
     behind.now += DAY
@@ -213,18 +215,26 @@ def test_a_sweep_asks_about_so_many_and_the_next_one_about_the_rest(behind: Loop
 
 
 def test_it_costs_two_statements_and_the_bound_however_many_there_are(behind: Loop) -> None:
+    def looked(loop: Loop) -> tuple[list[WorkItem], dict[tuple[str, str], int]]:
+        return left_behind_items(
+            repository_ids=[loop.repository.pk],
+            active_since=loop.now - 60 * DAY,
+            limit=100,
+            slot=loop.now,
+            now=loop.now,
+        )
+
     def statements() -> int:
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            left_behind_items(scope="", limit=100, slot=behind.now, now=behind.now)
+            looked(behind)
         return len(queries)
 
     few = statements()
     for number in range(60):
         branch(behind, f"b{number}", TOPIC, branch_class="governed")
 
-    assert statements() == few == 3
-    items, ids = left_behind_items(scope="acme", limit=100, slot=behind.now, now=behind.now)
+    assert statements() == few == 2
+    items, ids = looked(behind)
     assert (len(items), ids) == (60, {("acme", "api"): behind.repository.pk})
-    assert left_behind_items(scope="other", limit=9, slot=behind.now, now=behind.now) == ([], {})
