@@ -6,6 +6,7 @@ from django.db.models import F, Model, Q, QuerySet
 from governance.selectors.visible import Branch, Repository, RunRecord
 from reconciler_site.base.filters import IdFilter, YesNoFilter, since_filter, until_filter
 from reconciliation.models import (
+    CHECK_KINDS,
     Alert,
     AlertState,
     DeliveryOutcome,
@@ -81,7 +82,7 @@ class FindingFilter(django_filters.FilterSet):
     tenant = django_filters.CharFilter("repository__tenant__slug")
     repo = django_filters.CharFilter("repository__slug")
     branch = django_filters.CharFilter()
-    check_kind = django_filters.ChoiceFilter(choices=TaskKind.choices)
+    check_kind = django_filters.ChoiceFilter(choices=CHECK_KINDS)
     stable_class = django_filters.CharFilter()
     state = django_filters.ChoiceFilter(choices=FindingState.choices)
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
@@ -103,7 +104,7 @@ class AlertFilter(django_filters.FilterSet):
     tenant = django_filters.CharFilter("repository__tenant__slug")
     repo = django_filters.CharFilter("repository__slug")
     branch = django_filters.CharFilter()
-    check_kind = django_filters.ChoiceFilter("finding__check_kind", choices=TaskKind.choices)
+    check_kind = django_filters.ChoiceFilter("finding__check_kind", choices=CHECK_KINDS)
     stable_class = django_filters.CharFilter("finding__stable_class")
     state = django_filters.ChoiceFilter(
         choices=[*AlertState.choices, (UNRESOLVED, "Any but resolved")], method="filter_state"

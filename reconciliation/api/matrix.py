@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from reconciliation.api.rows import shown_time
-from reconciliation.selectors.coherence import CoherenceMatrix
+from reconciliation.domain.coherence_values import CoherenceMatrix
 
 
 class CoherenceRowSerializer(serializers.Serializer[Any]):

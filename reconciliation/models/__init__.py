@@ -8,7 +8,16 @@ from reconciliation.models.delivery import (
     WebhookSecret,
     WebhookSource,
 )
-from reconciliation.models.finding import Alert, AlertState, Finding, FindingState, Severity
+from reconciliation.models.finding import (
+    CHECK_KINDS,
+    CIRCUIT_CHECK,
+    WEBHOOK_SOURCE_CHECK,
+    Alert,
+    AlertState,
+    Finding,
+    FindingState,
+    Severity,
+)
 from reconciliation.models.measure import MeasuredTotal, MeasuredUpTo
 from reconciliation.models.sweep import (
     Heartbeat,
@@ -28,6 +37,9 @@ from reconciliation.models.task import (
 )
 
 __all__ = [
+    "CHECK_KINDS",
+    "CIRCUIT_CHECK",
+    "WEBHOOK_SOURCE_CHECK",
     "Alert",
     "AlertState",
     "AttemptOutcome",

@@ -26,6 +26,16 @@ class FindingState(models.TextChoices):
     RESOLVED = "resolved", "Resolved"
 
 
+WEBHOOK_SOURCE_CHECK = "webhook_source"
+CIRCUIT_CHECK = "circuit"
+CHECK_KINDS = (
+    *TaskKind.choices,
+    (CIRCUIT_CHECK, "Circuit"),
+    (WEBHOOK_SOURCE_CHECK, "Webhook source"),
+)
+"""What can make a finding: the checks of branches, and what watches hosts and webhook sources."""
+
+
 class Finding(models.Model):
     """One disagreement on one branch, found by one check.
 
@@ -37,7 +47,7 @@ class Finding(models.Model):
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="findings")
     branch = CodePointTextField(blank=True)
     fingerprint = models.CharField(max_length=64, unique=True)
-    check_kind = models.CharField(max_length=20, choices=TaskKind.choices)
+    check_kind = models.CharField(max_length=20, choices=CHECK_KINDS)
     stable_class = models.CharField(max_length=40)
     state = models.CharField(max_length=10, choices=FindingState.choices, default=FindingState.OPEN)
     severity = models.CharField(max_length=10, choices=Severity.choices)

@@ -48,9 +48,12 @@ class ReconciliationTask(models.Model):
         announced again meanwhile)
     running -> dead (attempts used up, or an error that no retry can mend)
     Whatever goes back to the queue counts an attempt, or a return: both have an end.
-    dead -> queued (requeued by a person or because its cause is gone: a new series)
+    queued -> discarded (its repository was deleted on the host)
+    dead -> queued (requeued by a person, because its cause is gone, or announced again: a new
+        series)
     dead -> discarded (by a person, with reason)
     completed -> queued (the same thing was announced again: a new series)
+    discarded -> queued (the same thing was announced again: a new series)
 
     `idempotency_key` is unique for ever. At most one task of a branch runs at once: the database
     says so. A worker that lost its claim cannot write: its epoch is outdated.

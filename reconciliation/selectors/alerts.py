@@ -10,8 +10,9 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from audit.domain.caller import Caller
 from governance.selectors.visible import Branch, NotVisible, visible_branches
 from reconciler_site.base.pages import position_of, signed_cursor
+from reconciliation.domain.coherence_values import CoherenceMatrix
 from reconciliation.models import Alert, AlertState
-from reconciliation.selectors.coherence import CoherenceMatrix, coherence_matrix
+from reconciliation.selectors.coherence import coherence_matrix
 from reconciliation.selectors.history import HistoryLine, history_of_object, history_of_traces
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.visible import visible_alerts

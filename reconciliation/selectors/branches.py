@@ -20,8 +20,10 @@ from governance.selectors.visible import (
     visible_pull_requests,
 )
 from reconciler_site.base.pages import position_of, signed_cursor
+from reconciliation.domain.coherence import drift_class_of
+from reconciliation.domain.coherence_values import CoherenceMatrix, OpenFinding
 from reconciliation.models import Alert, Finding, ReconciliationTask, TaskKind, TaskState
-from reconciliation.selectors.coherence import CoherenceMatrix, coherence_matrix
+from reconciliation.selectors.coherence import coherence_matrix, heads_of
 from reconciliation.selectors.history import HistoryLine, history_of_traces
 from reconciliation.selectors.pages import PAGE_SIZE, Page
 from reconciliation.selectors.retirement import Retirement, retirement_of
@@ -66,18 +68,18 @@ def drift_of(branch: Branch, open_findings: Sequence[Finding]) -> str:
     Heads that differ without a decision yet are `unknown`, never `in_sync`.
     """
     watch = getattr(branch.repository, "watch", None)
-    if watch is not None and watch.failing_since is not None:
-        return "unknown"
-    if branch.observed_at is None and branch.gone_at is None:
-        return "unknown"
-    for finding in open_findings:
-        if finding.check_kind == TaskKind.HEAD_DRIFT:
-            return finding.stable_class
-    if branch.observed_head == branch.governed_head:
-        return "in_sync"
-    if branch.observed_head is None:
-        return "deleted"
-    return "created" if branch.governed_head is None else "unknown"
+    is_failing = watch is not None and watch.failing_since is not None
+    is_unread = branch.observed_at is None and branch.gone_at is None
+    drift = next((one for one in open_findings if one.check_kind == TaskKind.HEAD_DRIFT), None)
+    return drift_class_of(
+        governed_head=branch.governed_head,
+        observed_head=branch.observed_head,
+        is_known=not (is_failing or is_unread),
+        # Lists load neither summaries nor rule hits.
+        drift=OpenFinding(drift.check_kind, drift.stable_class, "", {}, heads_of(drift))
+        if drift
+        else None,
+    )
 
 
 def branch_list(

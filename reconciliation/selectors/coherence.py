@@ -1,16 +1,25 @@
 """The coherence matrix of a branch: what its five sources say, side by side; changes nothing.
 
-The branch page, the status API and the alert all show this one matrix. Reading it costs four
+The branch page, the status API and the alert all show this one matrix. Reading it costs five
 queries beside the branch itself, whatever the number of branches, runs or deliveries.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from audit.domain.caller import Caller
+from governance.selectors.lease_facts import leases_at
 from governance.selectors.visible import Branch, branch_named, leases_over, runs_of
+from reconciliation.domain.coherence import matrix_of
+from reconciliation.domain.coherence_values import (
+    Announced,
+    BranchView,
+    CoherenceMatrix,
+    LeaseView,
+    OpenFinding,
+    RunView,
+)
 from reconciliation.models import (
     DeliveryOutcome,
     Finding,
@@ -19,18 +28,6 @@ from reconciliation.models import (
     TaskKind,
     WebhookDelivery,
 )
-from reconciliation.selectors.coherence_rows import (
-    Announced,
-    BranchView,
-    CoherenceRow,
-    LeaseView,
-    RunView,
-    lease_row,
-    remote_row,
-    run_row,
-    snapshot_row,
-    webhook_row,
-)
 
 _TASKS_LOOKED_AT = 20
 _DELIVERIES_LOOKED_AT = 50
@@ -38,25 +35,9 @@ _RUNS_LOOKED_AT = 10
 _HEAD_EVENTS = frozenset({"push", "ref_create", "ref_delete"})
 
 
-@dataclass(frozen=True, slots=True)
-class CoherenceMatrix:
-    """Five rows and their sum: True all agree, False some disagree, None some cannot tell."""
-
-    rows: tuple[CoherenceRow, ...]
-    coherent: bool | None
-
-
 def coherence_matrix(branch: Branch, *, now: datetime) -> CoherenceMatrix:
     """Return the matrix of a branch, as far as it is known at `now`."""
-    view = _view_of(branch, now=now)
-    rows = (
-        remote_row(view),
-        snapshot_row(view),
-        run_row(view),
-        lease_row(view),
-        webhook_row(view),
-    )
-    return CoherenceMatrix(rows=rows, coherent=_sum_of([row.agrees for row in rows]))
+    return matrix_of(_view_of(branch, now=now))
 
 
 def coherence_of(
@@ -71,10 +52,22 @@ def coherence_of(
     return coherence_matrix(found, now=now)
 
 
-def _sum_of(answers: Sequence[bool | None]) -> bool | None:
-    if False in answers:
-        return False
-    return None if None in answers else True
+def open_finding_of(row: Finding) -> OpenFinding:
+    """Return what the matrix looks at of a finding."""
+    return OpenFinding(
+        check_kind=row.check_kind,
+        stable_class=row.stable_class,
+        summary=row.summary,
+        rules={hit["rule"]: dict(hit.get("inputs") or ()) for hit in row.rule_hits},
+        heads=heads_of(row),
+    )
+
+
+def heads_of(row: Finding) -> tuple[str | None, str | None] | None:
+    """Return the governed and the observed head that a finding was found for, where it has any."""
+    if "governed_head" not in row.expected or "observed_head" not in row.actual:
+        return None
+    return row.expected["governed_head"] or None, row.actual["observed_head"] or None
 
 
 def _view_of(branch: Branch, *, now: datetime) -> BranchView:
@@ -92,20 +85,7 @@ def _view_of(branch: Branch, *, now: datetime) -> BranchView:
         )
         for run in runs_of(branch)[:_RUNS_LOOKED_AT]
     ]
-    leases = [
-        LeaseView(
-            lease_id=lease.lease_id,
-            scope=lease.scope,
-            holders=tuple(
-                name for name in (lease.user_id, lease.device_id, lease.agent_id) if name
-            ),
-            fencing_token=lease.fencing_token,
-            acquired_at=lease.acquired_at,
-            expires_at=lease.expires_at,
-            as_of=lease.last_heartbeat_at,
-        )
-        for lease in leases_over(branch)
-    ]
+    pushes = _pushes(branch)
     return BranchView(
         branch_class=branch.branch_class,
         observed_head=branch.observed_head,
@@ -121,17 +101,41 @@ def _view_of(branch: Branch, *, now: datetime) -> BranchView:
         failure=watch.last_error_code if watch else "",
         last_delivery_at=watch.last_delivery_at if watch else None,
         runs=tuple(runs),
-        leases=tuple(leases),
+        leases=_leases(branch, pushes),
         announced=_last_announcement(branch),
-        complaints=dict(
-            Finding.objects.filter(
+        findings=tuple(
+            open_finding_of(row)
+            for row in Finding.objects.filter(
                 repository_id=branch.repository_id, branch=branch.name, state=FindingState.OPEN
-            )
-            .order_by("-id")
-            .values_list("check_kind", "summary")
+            ).order_by("-id")
         ),
         now=now,
-        pushes=_pushes(branch),
+        head_changes=branch.head_changes,
+        pushes=pushes,
+    )
+
+
+def _leases(branch: Branch, pushes: Sequence[tuple[str, datetime]]) -> tuple[LeaseView, ...]:
+    """Return the leases that are held, and those that stood at a push and ended since."""
+    held = list(leases_over(branch))
+    moments = [at for _, at in pushes] or [branch.observed_at or branch.first_seen_at]
+    key = (branch.repository_id, branch.name)
+    stood = leases_at({key: moments}).get(key, [])
+    known = {lease.pk for lease in held}
+    return tuple(
+        LeaseView(
+            lease_id=lease.lease_id,
+            scope=lease.scope,
+            holders=tuple(
+                name for name in (lease.user_id, lease.device_id, lease.agent_id) if name
+            ),
+            fencing_token=lease.fencing_token,
+            acquired_at=lease.acquired_at,
+            over_at=min(lease.ended_at or lease.expires_at, lease.expires_at),
+            as_of=lease.last_heartbeat_at,
+            is_held=lease.pk in known,
+        )
+        for lease in (*held, *(lease for lease in stood if lease.pk not in known))
     )
 
 

@@ -101,7 +101,7 @@ def open_findings_of(
     )
     grouped: dict[tuple[int, str], list[Finding]] = {}
     for finding in rows.select_related(None).only(
-        "repository_id", "branch", "check_kind", "stable_class", "severity"
+        "repository_id", "branch", "check_kind", "stable_class", "severity", "expected", "actual"
     ):
         grouped.setdefault((finding.repository_id, finding.branch), []).append(finding)
     return grouped

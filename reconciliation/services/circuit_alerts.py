@@ -7,10 +7,9 @@ from governance.selectors.branch_facts import repositories_by_id
 from reconciliation.domain.circuits import severity_of
 from reconciliation.domain.dead_letters import probable_fix
 from reconciliation.domain.findings import FindingDraft, RuleHit
-from reconciliation.models import Circuit, Finding, FindingState
+from reconciliation.models import CIRCUIT_CHECK, Circuit, Finding, FindingState
 from reconciliation.services.repository_findings import About, open_finding, resolve_finding
 
-CIRCUIT_CHECK = "circuit"
 CIRCUIT_OPEN = "circuit_open"
 
 _WHAT = {

@@ -1,6 +1,6 @@
 """What a person does on each git host to send us webhooks; and guessing the host from a URL."""
 
-_EVENTS = {
+STEPS = {
     "github": "Settings > Webhooks > Add webhook: content type application/json; events: pushes,"
     " branch or tag creation and deletion, pull requests, statuses, check runs, repositories.",
     "gitlab": "Settings > Webhooks > Add new webhook: put the secret into `Secret token`, or, if"
@@ -42,4 +42,4 @@ def guess_host(clone_url: str) -> str:
 
 def steps_for(host: str, webhook_url: str) -> str:
     """Return the steps for one host, in words."""
-    return f"On {host}: {_EVENTS[host]}\nTarget: {webhook_url}\n"
+    return f"On {host}: {STEPS[host]}\nTarget: {webhook_url}\n"

@@ -14,10 +14,9 @@ from audit.services import append
 from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
 from governance.selectors.host_repositories import first_repository_of
 from reconciliation.domain.findings import FindingDraft, RuleHit
-from reconciliation.models import FindingState
+from reconciliation.models import WEBHOOK_SOURCE_CHECK, FindingState
 from reconciliation.services.repository_findings import About, open_finding, resolve_finding
 from reconciliation.services.sources import (
-    SOURCE_CHECK,
     LiveSource,
     findings_of_source,
     forget_cached_sources,
@@ -116,7 +115,7 @@ def resolve_troubles(source: LiveSource, *, correlation_id: str, now: datetime) 
 
 
 def _about(source: LiveSource, place: RepositoryRow) -> About:
-    return About(place, "webhook_source", str(source.id), SOURCE_CHECK)
+    return About(place, "webhook_source", str(source.id), WEBHOOK_SOURCE_CHECK)
 
 
 def _place(source: LiveSource, known: int | None) -> RepositoryRow | None:

@@ -11,13 +11,18 @@ from audit.domain.entries import Actor, Entry
 from audit.services import append_one
 from governance.domain.encryption import WrongKey
 from governance.selectors.branch_facts import RepositoryRow, repositories_by_id
-from reconciliation.models import Finding, FindingState, WebhookSecret, WebhookSource
+from reconciliation.models import (
+    WEBHOOK_SOURCE_CHECK,
+    Finding,
+    FindingState,
+    WebhookSecret,
+    WebhookSource,
+)
 from reconciliation.webhooks.hosts import HostKind
 from reconciliation.webhooks.matching import Secret
 from reconciliation.webhooks.standard_webhooks import key_of
 
 CACHE_SECONDS = 5
-SOURCE_CHECK = "webhook_source"
 """The check that findings about sources belong to."""
 DEFAULT_OVERLAP = timedelta(hours=24)
 
@@ -120,7 +125,7 @@ def findings_of_source(tenant_id: int, source_id: int) -> QuerySet[Finding]:
     return Finding.objects.filter(
         repository__tenant_id=tenant_id,
         branch="",
-        check_kind=SOURCE_CHECK,
+        check_kind=WEBHOOK_SOURCE_CHECK,
         actual__source=str(source_id),
     )
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from django import template
 
-from reconciliation.selectors.coherence import CoherenceMatrix
-from reconciliation.selectors.coherence_rows import CoherenceRow
+from reconciliation.domain.coherence_values import CoherenceMatrix, CoherenceRow
 
 register = template.Library()
 

@@ -9,22 +9,26 @@ from reconciliation.templatetags.facts import icon
 
 register = template.Library()
 
-_COMPARE = {
+COMPARE_ADDRESSES = {
     "github": "{web}/compare/{old}...{new}",
     "gitea": "{web}/compare/{old}...{new}",
     "forgejo": "{web}/compare/{old}...{new}",
     "gogs": "{web}/compare/{old}...{new}",
     "gitlab": "{web}/-/compare/{old}...{new}",
     "bitbucket": "{web}/branches/compare/{new}..{old}",
+    "bitbucket_dc": "{web}/compare/commits?sourceBranch={new}&targetBranch={old}",
     "azure": "{web}/branchCompare?baseVersion=GC{old}&targetVersion=GC{new}",
+    # Anything that sends Standard Webhooks, cgit and Pagure among them: no address fits all.
+    "generic": "",
 }
+"""Every kind of host to the address of its comparison of two commits; empty: it has none."""
 
 
 @register.simple_tag
 def compare_link(repository: Repository, branch: Branch) -> SafeString:
     """Return a link to the host's comparison of both heads, where the host has one."""
-    pattern = _COMPARE.get(repository.host_kind)
-    if pattern is None or not (branch.governed_head and branch.observed_head):
+    pattern = COMPARE_ADDRESSES.get(repository.host_kind, "")
+    if not (pattern and branch.governed_head and branch.observed_head):
         return SafeString("")
     address = pattern.format(
         web=repository.web_url.rstrip("/"), old=branch.governed_head, new=branch.observed_head

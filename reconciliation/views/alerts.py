@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from governance.selectors.visible import NotVisible, visible_tenants
-from reconciliation.models import Alert, AlertState, FindingState, Severity, TaskKind
+from reconciliation.models import CHECK_KINDS, Alert, AlertState, FindingState, Severity
 from reconciliation.selectors.alerts import UNRESOLVED, AlertFilter, alert_list, alert_page
 from reconciliation.selectors.findings import FindingFilter, finding_list
 from reconciliation.selectors.visible import visible_alerts
@@ -21,7 +21,6 @@ from reconciliation.services.alert_answers import (
     snooze_alert,
     unacknowledge_alert,
 )
-from reconciliation.services.sources import SOURCE_CHECK
 from reconciliation.views.accepting import accept_from, is_acceptable
 from reconciliation.views.address import any_text, one_of
 from reconciliation.views.forms import (
@@ -35,7 +34,6 @@ from reconciliation.views.visit import Visit, for_people, takes
 
 STATES = ((UNRESOLVED, "Unresolved"), *AlertState.choices, ("all", "All"))
 SEVERITIES = tuple(reversed(Severity.choices))
-CHECKS = (*TaskKind.choices, (SOURCE_CHECK, "Webhook source"))
 
 
 @require_safe
@@ -44,7 +42,7 @@ CHECKS = (*TaskKind.choices, (SOURCE_CHECK, "Webhook source"))
     {
         "state": one_of(STATES),
         "severity": one_of(SEVERITIES),
-        "check": one_of(CHECKS),
+        "check": one_of(CHECK_KINDS),
         "tenant": any_text,
         "repo": any_text,
         "after": any_text,
@@ -67,7 +65,7 @@ def alerts(visit: Visit) -> HttpResponse:
         is_filtered=chosen != AlertFilter() or bool(asked["after"]),
         states=STATES,
         severities=SEVERITIES,
-        checks=CHECKS,
+        checks=CHECK_KINDS,
         tenants=visible_tenants(visit.caller),
     )
 
@@ -78,7 +76,7 @@ def alerts(visit: Visit) -> HttpResponse:
     {
         "state": one_of(FindingState.choices),
         "severity": one_of(SEVERITIES),
-        "check": one_of(CHECKS),
+        "check": one_of(CHECK_KINDS),
         "class": any_text,
         "tenant": any_text,
         "repo": any_text,
@@ -102,7 +100,7 @@ def findings(visit: Visit) -> HttpResponse:
         chosen=chosen,
         is_filtered=chosen != FindingFilter() or bool(asked["after"]),
         severities=SEVERITIES,
-        checks=CHECKS,
+        checks=CHECK_KINDS,
     )
 
 

@@ -53,7 +53,7 @@ def verify(
     live = usable(secrets)
     if not live:
         return refused("no_secret")
-    return _CHECKS[host](headers, body, live, now_unix)
+    return CHECKS[host](headers, body, live, now_unix)
 
 
 def _check_github(headers: Headers, body: bytes, secrets: Sequence[Secret], _: int) -> Verdict:
@@ -184,7 +184,7 @@ def _is_latin(text: str) -> bool:
     return all(char <= "\xff" for char in text)
 
 
-_CHECKS: Final[Mapping[HostKind, Check]] = MappingProxyType(
+CHECKS: Final[Mapping[HostKind, Check]] = MappingProxyType(
     {
         HostKind.GITHUB: _check_github,
         HostKind.GITLAB: _check_gitlab,
