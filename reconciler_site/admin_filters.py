@@ -5,11 +5,13 @@ Django takes any lookup on any column of the list's own and hands most values on
 
 from typing import Any, Final
 
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import models
 from django.http import QueryDict
 
 from reconciler_site.base.bodies import LARGEST_INTEGER
+from reconciler_site.base.filters import LONGEST_SEARCH
 from reconciler_site.base.nearest import did_you_mean
 from reconciler_site.base.times import InvalidMoment, moment_of
 
@@ -32,6 +34,8 @@ def understood_filters(model: type[models.Model], given: QueryDict) -> QueryDict
     for name, values in given.lists():
         column, _, lookup = name.partition("__")
         field = columns.get(column)
+        if name == SEARCH_VAR:
+            _bounded("The search", values[-1])
         # Columns of related rows are let through only where a list offers them as filters.
         if field is None or (field.is_relation and lookup not in ("", *_LOOKUPS)):
             continue
@@ -53,9 +57,15 @@ def _read(field: "models.Field[Any, Any]", lookup: str, value: str) -> str:
             raise BadRequest(f"{field.name}: {value[:100]!r} is no {lookup}.")
         return value
     if lookup in _TEXTS:
-        return value
+        return _bounded(field.name, value)
     parts = value.split(",") if lookup == "in" else [value]
     return ",".join(_comparable(field, part) for part in parts)
+
+
+def _bounded(name: str, text: str) -> str:
+    if len(text) > LONGEST_SEARCH:
+        raise BadRequest(f"{name} takes at most {LONGEST_SEARCH} characters.")
+    return text
 
 
 def _comparable(field: "models.Field[Any, Any]", value: str) -> str:

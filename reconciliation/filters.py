@@ -4,7 +4,13 @@ import django_filters
 from django.db.models import F, Model, Q, QuerySet
 
 from governance.selectors.visible import Branch, Repository, RunRecord
-from reconciler_site.base.filters import IdFilter, YesNoFilter, since_filter, until_filter
+from reconciler_site.base.filters import (
+    LONGEST_SEARCH,
+    IdFilter,
+    YesNoFilter,
+    since_filter,
+    until_filter,
+)
 from reconciliation.models import (
     CHECK_KINDS,
     Alert,
@@ -36,7 +42,9 @@ class RepositoryFilter(django_filters.FilterSet):
     unreadable = YesNoFilter(
         "watch__failing_since", lookup_expr="isnull", exclude=True, label="Reading it fails now."
     )
-    search = django_filters.CharFilter(method="filter_search", label="Part of its name.")
+    search = django_filters.CharFilter(
+        method="filter_search", max_length=LONGEST_SEARCH, label="Part of its name."
+    )
 
     class Meta:
         model = Repository
@@ -57,7 +65,9 @@ class BranchFilter(django_filters.FilterSet):
     branch_class = django_filters.CharFilter(label="default, protected, governed or other")
     gone = YesNoFilter("observed_head", lookup_expr="isnull")
     disagrees = YesNoFilter(method="filter_disagrees", label="Observed and governed head differ.")
-    search = django_filters.CharFilter("name", lookup_expr="contains", label="Part of its name.")
+    search = django_filters.CharFilter(
+        "name", lookup_expr="contains", max_length=LONGEST_SEARCH, label="Part of its name."
+    )
 
     class Meta:
         model = Branch

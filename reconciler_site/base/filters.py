@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from reconciler_site.base.bodies import LARGEST_INTEGER
 from reconciler_site.base.times import InvalidMoment, moment_of
 
+LONGEST_SEARCH = 1000
+"""As long as the longest name; SQLite refuses patterns of 50,000 characters."""
 _WORDS = {"": None, "true": True, "1": True, "false": False, "0": False}
 
 

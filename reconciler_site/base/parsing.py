@@ -78,7 +78,7 @@ def _check(value: Any, *, has_escapes: bool) -> None:
         if isinstance(part, str):
             _check_text(path, part)
             continue
-        if len(path) > MOST_LEVELS:
+        if len(path) >= MOST_LEVELS:
             raise ParseError(f"JSON parse error - more than {MOST_LEVELS} levels.")
         if len(part) > MOST_ITEMS:
             raise _refused(path, f"More than {MOST_ITEMS} items.", "max_length")

@@ -10,6 +10,8 @@ from rest_framework.response import Response
 from reconciler_site.base.correlation import current_correlation_id
 
 PROBLEM_JSON = "application/problem+json"
+LONGEST_TEXT = 1000
+"""Of what a caller sent, as it is sent back."""
 
 
 def problem_body(
@@ -61,5 +63,6 @@ def pointer_to(path: Sequence[str | int]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a caller's text as it can be sent back: what is no Unicode text is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return a caller's text as it can be sent back: in bounds, and valid Unicode."""
+    shown = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    return shown.encode("utf-8", "backslashreplace").decode()

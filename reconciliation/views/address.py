@@ -18,6 +18,8 @@ Check = Callable[[str], str]
 _TRACKING: Final = frozenset({"fbclid", "gclid", "msclkid"})
 _TRACKING_PREFIX: Final = "utm_"
 _LONGEST_NUMBER: Final = 18
+# A signed cursor that holds the longest name of a branch, or a search for it.
+_LONGEST_VALUE: Final = 8000
 
 
 def any_text(_: str) -> str:
@@ -62,6 +64,8 @@ def read_address(given: QueryDict, takes: Mapping[str, Check]) -> dict[str, str]
         values = told.get(name, [])
         if len(values) > 1:
             wrong.append(f"{name!r} is given twice.")
+        elif values and len(values[0]) > _LONGEST_VALUE:
+            wrong.append(f"{name} has more than {_LONGEST_VALUE} characters.")
         elif values and values[0] and (trouble := check(values[0])):
             wrong.append(f"{name}: {trouble}")
         elif values:

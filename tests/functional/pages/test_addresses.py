@@ -43,6 +43,7 @@ def text_of(answer: Any) -> str:
         ("/policies/layer?layer=site&before=x", "before: 'x' is no number."),
         ("/alerts?page=2", "This page takes no 'page'."),
         ("/?tenant=acme", "This page takes no 'tenant'."),
+        (f"/repositories?q={'x' * 60_000}", "q has more than 8000 characters."),
     ],
 )
 def test_a_page_says_what_of_its_address_it_does_not_understand(

@@ -107,6 +107,8 @@ def test_a_list_of_the_admin_takes_a_moment_with_any_offset(
         ({"created_at__year": "0"}, "is no year"),
         ({"attempts__gt": "many"}, "attempts"),
         ({"repo__regex": "(a+)+$"}, "takes no lookup"),
+        ({"q": "x" * 60_000}, "at most 1000 characters"),
+        ({"repo__contains": "x" * 60_000}, "at most 1000 characters"),
     ],
 )
 def test_a_list_of_the_admin_says_which_filter_it_does_not_understand(
