@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from audit.domain.canonical import canonical_json, sha256_of
+from governance.domain import branch_conventions
 
 
 class Mode(StrEnum):
@@ -27,6 +28,8 @@ class BranchRules:
     protected: tuple[str, ...]
     governed: tuple[str, ...]
     keep: tuple[str, ...]
+    protected_by_convention: tuple[str, ...]
+    keep_by_convention: tuple[str, ...]
     naming: str
     """Such as `reach/<task>/<timestamp>`; each `<…>` stands for one segment. Empty: none."""
 
@@ -148,7 +151,14 @@ class Policy:
 
 
 DEFAULT_DOCUMENT: dict[str, Any] = {
-    "branches": {"protected": [], "governed": [], "keep": [], "naming": ""},
+    "branches": {
+        "protected": [],
+        "governed": [],
+        "keep": [],
+        "naming": "",
+        "protected_by_convention": list(branch_conventions.PROTECTED),
+        "keep_by_convention": list(branch_conventions.KEPT),
+    },
     "changes": {
         "required_pr_flow": False,
         "governance_labels": ["governed"],
@@ -212,6 +222,9 @@ def policy_from_document(document: Mapping[str, Any]) -> Policy:
             governed=tuple(document["branches"]["governed"]),
             keep=tuple(document["branches"]["keep"]),
             naming=document["branches"]["naming"],
+            # Documents stored before there were such lists hold none.
+            protected_by_convention=tuple(document["branches"].get("protected_by_convention", ())),
+            keep_by_convention=tuple(document["branches"].get("keep_by_convention", ())),
         ),
         changes=ChangeRules(
             required_pr_flow=changes["required_pr_flow"],
@@ -306,15 +319,6 @@ def follows_naming(naming: str, branch: str) -> bool:
     )
 
 
-CLASSES_BY_GUARD = ("other", "governed", "protected", "default")
-"""From the least to the most guarded."""
-
-
-def stricter_class(one: str, other: str) -> str:
-    """Return that of two branch classes which guards more."""
-    return max(one, other, key=CLASSES_BY_GUARD.index)
-
-
 def branch_class_of(name: str, *, default_branches: Collection[str], policy: Policy) -> str:
     """Return default, protected, governed or other; the first that applies.
 
@@ -322,8 +326,9 @@ def branch_class_of(name: str, *, default_branches: Collection[str], policy: Pol
     """
     if name in default_branches:
         return "default"
-    if matching(policy.branches.protected, name):
+    rules = policy.branches
+    if matching((*rules.protected, *rules.protected_by_convention), name):
         return "protected"
-    if matching(policy.branches.governed, name) or follows_naming(policy.branches.naming, name):
+    if matching(rules.governed, name) or follows_naming(rules.naming, name):
         return "governed"
     return "other"

@@ -3,12 +3,14 @@
 The same table checks documents, merges layers, holds floors and is printed in `docs/policy.md`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from governance.domain.branch_patterns import why_it_matches_nothing
 from governance.domain.policy import DEFAULT_DOCUMENT, Mode
 from governance.domain.policy_tightening import Tighter
 from governance.domain.policy_values import (
@@ -71,7 +73,7 @@ def _no_trouble(_: str) -> str:
 
 
 def pattern_trouble(pattern: str) -> str:
-    """Return what is wrong with a branch or path pattern, or nothing."""
+    """Return what is wrong with the form of a branch or path pattern, or nothing."""
     if pattern.startswith("refs/heads/"):
         return "names a ref; write the branch name without refs/heads/"
     if pattern.startswith("/"):
@@ -83,6 +85,11 @@ def pattern_trouble(pattern: str) -> str:
     return ""
 
 
+def branch_pattern_trouble(pattern: str) -> str:
+    """Return what is wrong with a branch pattern, or nothing; one that matches no name is wrong."""
+    return pattern_trouble(pattern) or why_it_matches_nothing(pattern)
+
+
 def _naming_trouble(naming: str) -> str:
     for part in naming.split("/"):
         if part == "":
@@ -91,7 +98,7 @@ def _naming_trouble(naming: str) -> str:
             part.startswith("<") and part.endswith(">") and part.count("<") == part.count(">") == 1
         ):
             return "has a placeholder that is not a whole segment; write such as reach/<task>"
-    return ""
+    return why_it_matches_nothing(re.sub(r"<[^/]*>", "*", naming))
 
 
 def _ladder_faults(steps: Sequence[Any], path: Path) -> Iterator[Fault]:
@@ -112,14 +119,14 @@ def _window_faults(windows: Sequence[Any], path: Path) -> Iterator[Fault]:
 MODE = Choice(tuple(mode.value for mode in Mode))
 SEVERITY = Choice(("info", "low", "medium", "high", "critical"))
 FLAG = Flag()
-BRANCH_PATTERNS = SetOf(Text("branch pattern", pattern_trouble))
+BRANCH_PATTERNS = SetOf(Text("branch pattern", branch_pattern_trouble))
 PATH_PATTERNS = SetOf(Text("path pattern", pattern_trouble))
 NAMES = SetOf(Text("name", _no_trouble))
 NAMING = Text("naming template", _naming_trouble, may_be_empty=True)
 SECONDS_OF_30_DAYS = 2_592_000
 REWRITES = Records(
     fields=(
-        ("branch", Text("branch pattern", pattern_trouble)),
+        ("branch", Text("branch pattern", branch_pattern_trouble)),
         ("actor", Text("name", _no_trouble)),
         ("starts_at", Instant()),
         ("ends_at", Instant()),
@@ -144,6 +151,12 @@ SETTINGS: tuple[Setting, ...] = (
             "Branches whose changes must have run records.", in_branch_layer=False),
     Setting("branches.keep", BRANCH_PATTERNS, "patterns", _REPLACE, Tighter.SUBSET,
             "Branches never proposed for retirement.", in_branch_layer=False),
+    Setting("branches.protected_by_convention", BRANCH_PATTERNS, "patterns", _REPLACE,
+            Tighter.SUPERSET, "Names by which branches are protected unless a layer says other"
+            " ones; added to `branches.protected`.", in_branch_layer=False),
+    Setting("branches.keep_by_convention", BRANCH_PATTERNS, "patterns", _REPLACE, Tighter.SUBSET,
+            "Staging and queue branches of bots, and the like: never proposed for retirement;"
+            " added to `branches.keep`.", in_branch_layer=False),
     Setting("branches.naming", NAMING, "template", _REPLACE, _FIXED,
             "Names of governed branches, such as `reach/<task>/<timestamp>`; empty: none.",
             in_branch_layer=False),

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from audit.domain.caller import Caller
 from governance.domain.policy import matches
 from governance.domain.policy_layers import PolicyLayer, layer_name
-from governance.domain.policy_schema import LAYERS, pattern_trouble
+from governance.domain.policy_schema import LAYERS, branch_pattern_trouble
 from governance.models import Branch, PolicyVersion, Repository, Tenant, Workspace
 from governance.selectors.policies import LowerLayer, current_layers, layers_below
 
@@ -159,7 +159,7 @@ def _check_pattern(layer: str, pattern: str) -> None:
             "A branch layer needs a branch pattern such as release/**, of at most"
             f" {_LONGEST_PATTERN} printable characters."
         )
-    if trouble := pattern_trouble(pattern):
+    if trouble := branch_pattern_trouble(pattern):
         raise NoSuchPlace(f"The branch pattern {pattern!r} {trouble}.")
 
 

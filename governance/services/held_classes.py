@@ -1,6 +1,6 @@
 """Says in SQL which class a branch keeps: the one under which governance last accepted it."""
 
-from governance.domain.policy import CLASSES_BY_GUARD
+from governance.domain.branch_classes import CLASSES_BY_GUARD
 
 
 def held_class(stored: str, wanted: str, *, governed: str, observed: str) -> str:

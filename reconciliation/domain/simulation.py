@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from governance.domain.policy import Policy, branch_class_of, stricter_class
+from governance.domain.branch_classes import stricter_class
+from governance.domain.policy import Policy, branch_class_of
 from reconciliation.domain.facts import MissingRunFacts, Place
 from reconciliation.domain.findings import Decision
 

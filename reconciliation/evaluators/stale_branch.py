@@ -28,7 +28,7 @@ NEVER_BEHIND = frozenset(
         "default_branch_unknown",
         "gone",
         "keep_list",
-        "merge_queue",
+        "kept_by_convention",
         "protected_branch",
     }
 )
@@ -47,8 +47,8 @@ def exemption(facts: StaleFacts, policy: Policy) -> str:  # noqa: C901 - reads l
         return "default_branch_unknown"
     if facts.branch_class == "protected":
         return "protected_branch"
-    if branch.startswith("gh-readonly-queue/"):
-        return "merge_queue"
+    if matching(policy.branches.keep_by_convention, branch):
+        return "kept_by_convention"
     if matching(policy.branches.keep, branch):
         return "keep_list"
     if any(request.state == "open" for request in facts.pull_requests_from):

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from governance.domain.policy import Policy, branch_class_of, stricter_class
+from governance.domain.branch_classes import stricter_class
+from governance.domain.policy import Policy, branch_class_of
 from governance.selectors.branch_facts import BranchKey, BranchRow, RepositoryRow, branches_by_key
 from reconciliation.domain.facts import Place
 from reconciliation.domain.retry import ErrorClass

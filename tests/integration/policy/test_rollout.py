@@ -10,13 +10,22 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
+from audit.domain.caller import Caller
+from audit.domain.entries import Actor, ActorKind
 from audit.models import AuditEntry
 from governance.models import Branch, PolicyVersion, Repository
 from governance.services.policy_publishing import ApprovalNeeded
+from governance.services.snapshots import accept_observed_head
 from reconciliation.domain.identity import finding_fingerprint
 from reconciliation.models import Finding, ReconciliationTask
 from tests.conftest import World
-from tests.factories.governance import HEAD_B, NOON, BranchFactory, RepositoryFactory
+from tests.factories.governance import (
+    CORRELATION_ID,
+    HEAD_B,
+    NOON,
+    BranchFactory,
+    RepositoryFactory,
+)
 from tests.factories.reconciliation import FindingFactory
 from tests.integration.policy.acts import publish
 
@@ -84,6 +93,29 @@ class TestClasses:
         publish("{}", now=now)
 
         assert classes()["acme:topic"] == "other"
+
+    def test_a_branch_that_drifts_keeps_its_class_until_its_head_is_accepted(
+        self, tenant_world: World, now: datetime
+    ) -> None:
+        publish("branches: {protected: [a, b]}", now=now)
+        branch(tenant_world.repository, "a")
+        branch(tenant_world.repository, "b")
+        Branch.objects.filter(name__in=("a", "b")).update(branch_class="protected")
+        Branch.objects.filter(name="a").update(observed_head=HEAD_B)
+
+        publish("{}", now=now)
+        assert (classes()["acme:a"], classes()["acme:b"]) == ("protected", "other")
+
+        accept_observed_head(
+            tenant_world.repository.pk,
+            "a",
+            expected_head=HEAD_B,
+            caller=Caller(Actor(ActorKind.USER, "ada"), None, frozenset({"admin"})),
+            reason="we looked at it",
+            correlation_id=CORRELATION_ID,
+            now=now,
+        )
+        assert classes()["acme:a"] == "other"
 
     def test_a_floor_that_overrules_a_lower_layer_reclassifies_too(
         self, tenant_world: World, now: datetime

@@ -54,7 +54,7 @@ def finding_of(facts: StaleFacts, rules: Policy = DEFAULTS) -> FindingDraft:
         ({"branch_class": "default"}, "default_branch"),
         ({"default_branch": ""}, "default_branch_unknown"),
         ({"branch_class": "protected"}, "protected_branch"),
-        ({"place": place("gh-readonly-queue/main/pr-7")}, "merge_queue"),
+        ({"place": place("gh-readonly-queue/main/pr-7")}, "kept_by_convention"),
         ({"pull_requests_from": (request(),)}, "open_pull_request_from"),
         (
             {"pull_requests_onto": (request(head_branch="other", base_branch="topic"),)},

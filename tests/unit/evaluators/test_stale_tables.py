@@ -30,7 +30,7 @@ EXEMPTIONS: dict[str, dict[str, Any]] = {
     "default_branch": {"branch_class": "default"},
     "default_branch_unknown": {"default_branch": ""},
     "protected_branch": {"branch_class": "protected"},
-    "merge_queue": {"place": place("gh-readonly-queue/main/pr-7")},
+    "kept_by_convention": {"place": place("gh-readonly-queue/main/pr-7")},
     "keep_list": {},
     "open_pull_request_from": {"pull_requests_from": (request(),)},
     "open_pull_request_onto": {"pull_requests_onto": (request(8, base_branch="topic"),)},

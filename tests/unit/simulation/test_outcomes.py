@@ -121,14 +121,14 @@ def test_a_branch_has_the_class_that_the_policy_gives_it(facts: Any, expected: s
 
 
 def test_the_bases_of_pull_requests_are_classified_too() -> None:
-    bases = (("main", "default"), ("release/1", "other"), ("topic", "governed"))
-    under = policy(branches={"protected": ["topic"], "governed": ["release/*"]})
+    bases = (("main", "default"), ("work/1", "other"), ("topic", "governed"))
+    under = policy(branches={"protected": ["topic"], "governed": ["work/*"]})
 
     found = classified_under(missing_run_facts(base_classes=bases), under)
 
     assert found.base_classes == (
         ("main", "default"),
-        ("release/1", "governed"),
+        ("work/1", "governed"),
         ("topic", "protected"),
     )
 
