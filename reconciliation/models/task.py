@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from governance.models import EffectivePolicy, Repository
 from governance.models.fields import CodePointTextField
 from reconciliation.models.circuit import Circuit
+from reconciliation.models.fields import PackedTextField
 
 
 class TaskKind(models.TextChoices):
@@ -236,8 +237,9 @@ class TaskAttempt(models.Model):
 class Evaluation(models.Model):
     """One decision with all that it was made from, so that it can be replayed byte for byte.
 
-    `facts` and `decision` are canonical JSON; `evaluate(facts, policy, now)` must give `decision`
-    again, on any machine, for as long as the rules have the number `rules_version`.
+    `facts` and `decision` are canonical JSON, packed in their columns; `evaluate(facts, policy,
+    now)` must give `decision` again, on any machine, for as long as the rules have the number
+    `rules_version`.
     """
 
     task = models.ForeignKey(
@@ -245,9 +247,9 @@ class Evaluation(models.Model):
     )
     task_kind = models.CharField(max_length=20)
     evaluated_at = models.DateTimeField(help_text="The `now` that the evaluator was given.")
-    facts = models.TextField()
+    facts = PackedTextField()
     policy = models.ForeignKey(EffectivePolicy, on_delete=models.PROTECT)
-    decision = models.TextField()
+    decision = PackedTextField()
     decision_digest = models.CharField(max_length=64)
     rules_version = models.PositiveSmallIntegerField(
         db_default=1, help_text="Number of the rules of its kind that made it."

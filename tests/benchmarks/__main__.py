@@ -23,6 +23,7 @@ BENCHMARKS = (
     "sweep_planner",
     "heads",
     "audit_append",
+    "storage",
     "replay",
     "policy_simulation",
     "api_lists",

@@ -16,6 +16,7 @@ from audit.setwise import insert_statement, run_together
 from governance.services.observations import record_found_activity
 from governance.services.policies import PolicyResolver, remembering
 from governance.services.snapshots import Advance, advance_snapshots
+from reconciliation.domain.packing import packed
 from reconciliation.evaluators import RULES_VERSIONS
 from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
 from reconciliation.services.alerts import perform_alert_acts
@@ -219,9 +220,9 @@ def _record_evaluations(
                 one.task.id,
                 one.task.task_kind,
                 one.now,
-                one.facts_text,
+                packed(one.facts_text),
                 one.gathered.policy.digest,
-                one.decision_text,
+                packed(one.decision_text),
                 one.decision_digest,
                 RULES_VERSIONS[one.task.task_kind],
             )

@@ -192,7 +192,8 @@ def test_changed_facts_change_what_is_decided(world: None) -> None:
 
 
 def test_a_decision_moved_in_time(world: None) -> None:
-    evaluation = Evaluation.objects.filter(decision__contains='"settle"').order_by("id")[0]
+    rows = Evaluation.objects.order_by("id")
+    evaluation = next(row for row in rows if json.loads(row.decision)["decision"] == "settle")
 
     name = change(evaluation, evaluated_at=NOON.replace(hour=23))
 

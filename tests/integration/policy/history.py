@@ -12,7 +12,7 @@ from governance.models import Repository
 from governance.services.policies import load_policies, remember_policies
 from reconciliation.domain.codec import encode
 from reconciliation.domain.facts import ChangedPaths, Place
-from reconciliation.evaluators import EVALUATORS
+from reconciliation.evaluators import EVALUATORS, RULES_VERSIONS
 from reconciliation.models import Evaluation, ReconciliationTask
 from tests.factories.reconciliation import TaskFactory
 from tests.unit.evaluators.facts import (
@@ -79,6 +79,7 @@ def decide_and_store(found: Sequence[Occasion]) -> None:
                 policy_id=policy.digest,
                 decision=canonical_json(decision),
                 decision_digest=sha256_of(decision),
+                rules_version=RULES_VERSIONS[one.kind],
             )
         )
     remember_policies(used, documents=policies.documents, now=NOON)
