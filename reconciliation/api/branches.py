@@ -40,7 +40,7 @@ from reconciliation.api.rows import RowSerializer, shown_rows, shown_time
 from reconciliation.api.runs import RunRow
 from reconciliation.filters import BranchFilter
 from reconciliation.models import Finding, TaskState
-from reconciliation.selectors.branches import drift_of
+from reconciliation.selectors.branches import drift_of, presence_of
 from reconciliation.selectors.coherence import coherence_matrix
 from reconciliation.selectors.counts import open_findings_of, worst_of
 from reconciliation.selectors.retirement import retirement_of
@@ -82,7 +82,12 @@ class BranchSerializer(serializers.Serializer[Any]):
     previous_head = serializers.CharField(allow_null=True)
     pusher = serializers.CharField()
     head_changes = serializers.IntegerField()
-    gone_at = serializers.DateTimeField(allow_null=True)
+    presence = serializers.CharField(
+        help_text="present, gone, recreated (there again after it was gone) or never_seen"
+    )
+    gone_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when it is gone; null unless `presence` is gone."
+    )
     first_seen_at = serializers.DateTimeField()
     last_activity_at = serializers.DateTimeField(allow_null=True)
     as_of = serializers.DateTimeField(
@@ -242,7 +247,8 @@ def branch_values(branch: Branch, findings: Sequence[Finding]) -> dict[str, Any]
         "previous_head": branch.previous_head,
         "pusher": branch.pusher,
         "head_changes": branch.head_changes,
-        "gone_at": shown_time(branch.gone_at),
+        "presence": presence_of(branch),
+        "gone_at": shown_time(None if branch.observed_head else branch.gone_at),
         "first_seen_at": shown_time(branch.first_seen_at),
         "last_activity_at": shown_time(branch.last_activity_at),
         "as_of": shown_time(repository.observed_at),

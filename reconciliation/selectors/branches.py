@@ -62,6 +62,17 @@ class BranchPage:
     last_check_at: datetime | None
 
 
+def presence_of(branch: Branch) -> str:
+    """Return whether the branch is on the remote: present, recreated, gone or never_seen.
+
+    `recreated` is there again after it was gone, and nobody accepted that yet.
+    """
+    if branch.observed_head is not None:
+        return "present" if branch.gone_at is None else "recreated"
+    was_there = branch.observed_at is not None or branch.gone_at is not None
+    return "gone" if was_there else "never_seen"
+
+
 def drift_of(branch: Branch, open_findings: Sequence[Finding]) -> str:
     """Return the drift class that is known of a branch: the check's word where there is one.
 

@@ -194,3 +194,24 @@ def test_accepting_a_head_needs_a_reason(admin: APIClient, tenant_world: World) 
         "code": "reason_too_short",
         "detail": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "presence", "is_gone"),
+    [
+        ({}, "present", False),
+        ({"observed_head": None, "gone_at": NOON}, "gone", True),
+        ({"observed_head": HEAD_B, "gone_at": NOON}, "recreated", False),
+        ({"observed_head": None, "observed_at": None}, "never_seen", False),
+        ({"observed_head": None, "governed_head": None}, "gone", False),
+    ],
+)
+def test_one_field_says_whether_a_branch_is_there(
+    admin: APIClient, tenant_world: World, fields: dict[str, Any], presence: str, is_gone: bool
+) -> None:
+    BranchFactory.create(repository=tenant_world.repository, name="topic", **fields)
+
+    told = admin.get(f"{BRANCHES}/topic").json()
+
+    assert told["presence"] == presence
+    assert (told["gone_at"] is not None) is is_gone
