@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -39,6 +40,16 @@ class RowList(StrictQuery, generics.ListAPIView[Any]):
         rows: list[dict[str, Any]] = list(page or [])
         self.enrich(rows, caller_of(request))
         return self.get_paginated_response(shown_rows(self.serializer_class, rows))
+
+
+def accepted_work(tasks: Sequence[int], *, act: str) -> dict[str, Any]:
+    """Return how work that was queued is answered: 202, and where to watch it.
+
+    One task is watched itself, several by the trace of the act that queued them.
+    """
+    if len(tasks) == 1:
+        return {"status": 202, "headers": {"Location": reverse("api-task", args=tasks)}}
+    return {"status": 202, "headers": {"Location": reverse("api-trace", args=[act])}}
 
 
 def user_id_of(request: Any) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +15,7 @@ from audit.domain.caller import caller_of
 from governance.selectors.visible import NotVisible
 from reconciler_site.base.bodies import BodySerializer, body_of
 from reconciler_site.base.queries import QuerySerializer, StrictQuery
+from reconciliation.api.base import accepted_work
 from reconciliation.api.rows import shown_time
 from reconciliation.models import TaskKind
 from reconciliation.selectors.dead_letters import (
@@ -171,7 +172,14 @@ class RequeueDeadLetters(StrictQuery):
 
     required_scope = "tasks"
 
-    @extend_schema(operation_id="requeue_dead_letters", request=DealBody, responses=DealtAnswer)
+    @extend_schema(
+        operation_id="requeue_dead_letters",
+        request=DealBody,
+        responses={
+            202: OpenApiResponse(DealtAnswer, description="Queued again; watch at Location."),
+            200: OpenApiResponse(DealtAnswer, description="A dry run, or nothing to queue."),
+        },
+    )
     def post(self, request: Request) -> Response:
         return _deal(request, requeue_dead_letters)
 
@@ -218,7 +226,10 @@ def _deal(request: Request, act: Callable[..., Dealt]) -> Response:
     except ReasonTooShort as error:
         raise exceptions.ValidationError({"reason": str(error)}, code="reason_too_short") from error
     shown = {**asdict(dealt), "not_found": missing, "correlation_id": current_correlation_id()}
-    return Response(DealtAnswer(shown).data)
+    answer = DealtAnswer(shown).data
+    if dealt.dry_run or not dealt.done or act is not requeue_dead_letters:
+        return Response(answer)
+    return Response(answer, **accepted_work(dealt.done, act=current_correlation_id()))
 
 
 def _choice(asked: Mapping[str, Any]) -> DeadLetterChoice:

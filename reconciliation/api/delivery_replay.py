@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +15,7 @@ from audit.domain.caller import caller_of
 from governance.selectors.visible import NotVisible
 from reconciler_site.base.bodies import BodySerializer, MomentField, body_of
 from reconciler_site.base.queries import StrictQuery
+from reconciliation.api.base import accepted_work
 from reconciliation.models import DeliveryOutcome
 from reconciliation.selectors.deliveries import DeliveryChoice
 from reconciliation.selectors.visible import visible_deliveries
@@ -29,6 +30,7 @@ from reconciliation.services.delivery_replay import (
 )
 
 _LARGEST_ID = 2**63 - 1
+_QUEUED = ("planned", "requeued")
 
 
 class ReplayOneBody(BodySerializer):
@@ -106,12 +108,18 @@ class ReplayAnswer(serializers.Serializer[Any]):
     left = serializers.IntegerField(help_text="Chosen, but beyond the cap: ask again.")
 
 
+_ANSWERS = {
+    202: OpenApiResponse(ReplayAnswer, description="Work was queued; watch it at Location."),
+    200: OpenApiResponse(ReplayAnswer, description="A dry run, or nothing to queue."),
+}
+
+
 class ReplayDelivery(StrictQuery):
     """Reads a delivery again as it was received and plans what it asks for now."""
 
     required_scope = "tasks"
 
-    @extend_schema(operation_id="replay_delivery", request=ReplayOneBody, responses=ReplayAnswer)
+    @extend_schema(operation_id="replay_delivery", request=ReplayOneBody, responses=_ANSWERS)
     def post(self, request: Request, delivery_id: int) -> Response:
         caller = caller_of(request)
         asked = body_of(ReplayOneBody, request)
@@ -125,7 +133,7 @@ class ReplayDeliveries(StrictQuery):
 
     required_scope = "tasks"
 
-    @extend_schema(operation_id="replay_deliveries", request=ReplayManyBody, responses=ReplayAnswer)
+    @extend_schema(operation_id="replay_deliveries", request=ReplayManyBody, responses=_ANSWERS)
     def post(self, request: Request) -> Response:
         asked = body_of(ReplayManyBody, request)
         chosen = dict(asked["filter"])
@@ -153,4 +161,8 @@ def _answer(
         raise exceptions.ValidationError({"reason": str(error)}, code="reason_too_short") from error
     except NothingChosen as error:
         raise exceptions.ValidationError({"filter": str(error)}, code="required") from error
-    return Response(ReplayAnswer(asdict(done)).data)
+    queued = sorted({one.task for one in done.deliveries if one.task and one.outcome in _QUEUED})
+    answer = ReplayAnswer(asdict(done)).data
+    if done.dry_run or not queued:
+        return Response(answer)
+    return Response(answer, **accepted_work(queued, act=current_correlation_id()))

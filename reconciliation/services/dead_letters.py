@@ -1,4 +1,4 @@
-"""Requeues or discards dead letters, by people with reasons or because their cause is gone.
+"""Requeues or discards dead letters: the one place where a dead task is queued again.
 
 A requeued task starts a new series of attempts; its run id, its place and its earlier attempts
 stay as they are. Every act is in the trail: one entry for it, and one for each task.
@@ -90,12 +90,12 @@ def requeue_dead_letters(
         refused = tuple(pk for pk, requeues in chosen if requeues >= MAX_REQUEUES)
         if dry_run or not able:
             return Dealt(() if not dry_run else tuple(able), refused, left, dry_run)
-        moved = _move(
-            "state = 'queued', series = series + 1, attempts = 0, returns = 0,"
-            f" completed_at = NULL, requeues = requeues + 1, run_after = {_moment()}",
-            able,
-            extra_guard=f" AND requeues < {MAX_REQUEUES}",
-            params=[database_time(connection, now)],
+        among, params = in_set(connection, able, "bigint")
+        moved = _requeue(
+            f"id {among} AND requeues < {MAX_REQUEUES}",
+            params,
+            counting="requeues = requeues + 1, returns = 0",
+            run_after=now,
         )
         wake(now)
         append(_entries("requeue", moved, choice, caller.actor, reason, correlation_id, now=now))
@@ -123,7 +123,8 @@ def discard_dead_letters(
         ids = [pk for pk, _ in chosen]
         if dry_run or not ids:
             return Dealt(tuple(ids), (), left, dry_run)
-        moved = _move("state = 'discarded'", ids, extra_guard="", params=[])
+        among, params = in_set(connection, ids, "bigint")
+        moved = _move(f"id {among}", params, "state = 'discarded'")
         append(_entries("discard", moved, choice, caller.actor, reason, correlation_id, now=now))
     return Dealt(tuple(one.id for one in moved), (), left, dry_run)
 
@@ -144,17 +145,47 @@ def requeue_recovered(
         sql, code_params = in_set(connection, list(codes), "text")
         of_cause = (f" AND last_error_code {sql}", code_params)
     among, params = in_set(connection, sorted(set(repository_ids)), "bigint")
-    moved = _run(
-        f"UPDATE {_TASK} SET state = 'queued', series = series + 1, attempts = 0,"
-        f" returns = returns + 1, completed_at = NULL, run_after = {_moment()}"
-        f" WHERE state = 'dead' AND returns < {MAX_RETURNS}"
-        f" AND last_error_code LIKE '{RECOVERED_BY_READING}%%'{of_cause[0]}"
+    moved = _requeue(
+        f"returns < {MAX_RETURNS} AND last_error_code LIKE '{RECOVERED_BY_READING}%%'{of_cause[0]}"
         f" AND repository_id IN (SELECT repository_id FROM {_WATCH}"
-        f" WHERE consecutive_failures > 0 AND repository_id {among}) RETURNING {_RETURNED}",
-        [database_time(connection, now), *of_cause[1], *params],
+        f" WHERE consecutive_failures > 0 AND repository_id {among})",
+        [*of_cause[1], *params],
+        counting="returns = returns + 1",
+        run_after=now,
     )
     reason = "its repository can be read again"
-    return [_entry("requeue", one, RECONCILER, reason, {}, now=now) for one in moved]
+    return [_entry("requeue", one, RECONCILER, reason, act="", now=now) for one in moved]
+
+
+def requeue_redelivered(
+    task_id: int, *, actor: Actor, act: str, reason: str, run_after: datetime, now: datetime
+) -> bool:
+    """Requeue a dead observation because its delivery came again; False when it is not dead.
+
+    `act` is the correlation id of what brought the delivery again.
+    """
+    with transaction.atomic():
+        moved = _requeue("id = %s", [task_id], counting="returns = 0", run_after=run_after)
+        if moved:
+            wake(run_after)
+            append([_entry("requeue", one, actor, reason, act=act, now=now) for one in moved])
+    return bool(moved)
+
+
+def _requeue(
+    condition: str, params: Sequence[Any], *, counting: str, run_after: datetime
+) -> list[_Moved]:
+    """Take the one arrow from dead to queued: a new series of attempts, due at `run_after`.
+
+    Whoever asks differs in which tasks are meant, in what is counted, and in nothing else.
+    """
+    moment = "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
+    return _move(
+        condition,
+        [database_time(connection, run_after), *params],
+        f"state = 'queued', series = series + 1, attempts = 0, completed_at = NULL,"
+        f" {counting}, run_after = {moment}",
+    )
 
 
 _RETURNED = (
@@ -179,27 +210,17 @@ def _choose(
     return chosen, max(0, left)
 
 
-def _move(
-    assignments: str, ids: Sequence[int], *, extra_guard: str, params: list[Any]
-) -> list[_Moved]:
-    among, id_params = in_set(connection, ids, "bigint")
-    return _run(
-        f"UPDATE {_TASK} SET {assignments} WHERE state = 'dead' AND id {among}{extra_guard}"
-        f" RETURNING {_RETURNED}",
-        [*params, *id_params],
-    )
-
-
-def _run(sql: str, params: list[Any]) -> list[_Moved]:
+def _move(condition: str, params: Sequence[Any], assignments: str) -> list[_Moved]:
+    """Move dead letters by one guarded statement; return them in canonical order."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(
+            f"UPDATE {_TASK} SET {assignments} WHERE state = 'dead' AND {condition}"
+            f" RETURNING {_RETURNED}",
+            list(params),
+        )
         moved = [_Moved(*row) for row in cursor.fetchall()]
     recount_failures({one.sweep_id for one in moved if one.sweep_id is not None})
     return sorted(moved, key=lambda one: (one.tenant, one.repo, one.branch, one.task_kind, one.id))
-
-
-def _moment() -> str:
-    return "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
 
 
 def _entries(
@@ -232,29 +253,29 @@ def _entries(
         )
         for tenant in sorted({one.tenant for one in moved})
     ]
-    told = {"act": correlation_id}
-    return acts + [_entry(act, one, actor, reason.strip(), told, now=now) for one in moved]
+    return acts + [
+        _entry(act, one, actor, reason.strip(), act=correlation_id, now=now) for one in moved
+    ]
 
 
-def _entry(
-    act: str, one: _Moved, actor: Actor, reason: str, told: dict[str, str], *, now: datetime
-) -> Entry:
+def _entry(verb: str, one: _Moved, actor: Actor, reason: str, *, act: str, now: datetime) -> Entry:
+    """Return the entry of one task, of one shape whoever asked; `act` is empty for no act."""
     return Entry(
         tenant=one.tenant,
         at=now,
         actor=actor,
-        action=f"task.{act}",
+        action=f"task.{verb}",
         object_kind="task",
         object_id=str(one.id),
         correlation_id=one.correlation_id,
-        outcome="queued" if act == "requeue" else "discarded",
+        outcome="queued" if verb == "requeue" else "discarded",
         reason=reason,
         workspace=one.workspace,
         repo=one.repo,
         branch=one.branch,
         task_kind=one.task_kind,
         data={
-            **told,
+            "act": act,
             "error_class": one.error_class,
             "error_code": one.error_code,
             "series": one.series,

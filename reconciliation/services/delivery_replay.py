@@ -20,7 +20,8 @@ from audit.services import append, append_one
 from governance.selectors.branch_facts import repositories_by_id
 from reconciliation.models import TaskState, WebhookDelivery
 from reconciliation.selectors.deliveries import DeliveryChoice, chosen_deliveries
-from reconciliation.services.intake_again import plan_again, requeue_dead
+from reconciliation.services.dead_letters import requeue_redelivered
+from reconciliation.services.intake_again import plan_again
 from reconciliation.services.intake_work import Wanted, wanted_by
 from reconciliation.webhooks.dialects import parse
 from reconciliation.webhooks.events import Announcement, NormalisedEvent
@@ -136,7 +137,14 @@ def _replay(
     fate, task_id = _fate(row, read), row.task_id
     with transaction.atomic():
         if fate == "requeued" and task_id is not None:
-            requeue_dead(task_id, reason=f"replay: {reason.strip()}"[:500], run_after=now, now=now)
+            requeue_redelivered(
+                task_id,
+                actor=caller.actor,
+                act=act,
+                reason=f"replay: {reason.strip()}"[:500],
+                run_after=now,
+                now=now,
+            )
         elif fate == "planned":
             task_id = plan_again(
                 row.pk,

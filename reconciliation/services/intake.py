@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from audit.domain.canonical import canonical_json
+from audit.domain.entries import RECONCILER
 from governance.selectors.branch_facts import RepositoryRow
 from reconciliation.domain.worklist import WorkItem
 from reconciliation.models import Origin, TaskKind, TaskState
 from reconciliation.services.circuit_rows import ask_soon
-from reconciliation.services.intake_again import events_text, plan_again, requeue_dead
+from reconciliation.services.dead_letters import requeue_redelivered
+from reconciliation.services.intake_again import events_text, plan_again
 from reconciliation.services.intake_sql import Known, Stored, store
 from reconciliation.services.intake_work import Wanted, observation_for, wanted_by
 from reconciliation.services.queue import PRIORITY_EVENT, Planned, enqueue
@@ -216,8 +218,10 @@ def _again(
     then. What still waits is neither: it is on its way.
     """
     if known.task_id is not None and known.task_state == TaskState.DEAD:
-        if requeue_dead(
+        if requeue_redelivered(
             known.task_id,
+            actor=RECONCILER,
+            act=known.correlation_id,
             reason="its host sent the delivery again",
             run_after=run_after,
             now=delivery.received_at,

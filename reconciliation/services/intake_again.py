@@ -9,54 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 
-from audit.domain.entries import RECONCILER, Entry
-from audit.services import append_one
 from reconciliation.models import (
     DeliveryOutcome,
-    ReconciliationTask,
-    TaskState,
     WebhookDelivery,
 )
 from reconciliation.services.intake_work import Wanted, observation_for
 from reconciliation.services.queue import enqueue
 from reconciliation.services.wake import wake
 from reconciliation.webhooks.events import NormalisedEvent
-
-
-def requeue_dead(task_id: int, *, reason: str, run_after: datetime, now: datetime) -> bool:
-    """Bring a dead observation back with a new series; False when it is not dead (any more)."""
-    with transaction.atomic():
-        dead = ReconciliationTask.objects.filter(pk=task_id, state=TaskState.DEAD)
-        if not dead.update(
-            state=TaskState.QUEUED,
-            series=F("series") + 1,
-            attempts=0,
-            run_after=run_after,
-            completed_at=None,
-        ):
-            return False
-        wake(run_after)
-        task = ReconciliationTask.objects.get(pk=task_id)
-        append_one(
-            Entry(
-                tenant=task.tenant,
-                at=now,
-                actor=RECONCILER,
-                action="task.requeue",
-                object_kind="task",
-                object_id=str(task.pk),
-                correlation_id=task.correlation_id,
-                reason=reason,
-                workspace=task.workspace,
-                repo=task.repo,
-                branch=task.branch,
-                task_kind=task.task_kind,
-                data={"series": task.series},
-            )
-        )
-    return True
 
 
 def plan_again(

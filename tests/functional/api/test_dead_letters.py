@@ -105,17 +105,31 @@ def test_one_a_group_or_a_filter_is_dealt_with_and_the_trail_says_who(
 
     body = answer.json()
     assert (answer.status_code, body["done"], body["not_found"], body["left"]) == (
-        200,
+        202 if act == "requeue" else 200,
         [mine],
         [],
         0,
     )
+    watch = f"/api/v1/tasks/{mine}" if act == "requeue" else None
+    assert answer.headers.get("Location") == watch
     assert [state_of(pk) for pk in (mine, other, theirs)] == [state, "dead", "dead"]
     row = ReconciliationTask.objects.get(pk=mine)
     assert (row.run_id, row.ordinal) == ("run-7", 3)
     [entry] = entries_of_trace(EVERYONE, body["correlation_id"])
     assert (entry.action, entry.actor_kind) == (f"dead_letters.{act}", "token")
     assert verify("acme") is None
+
+
+def test_several_requeued_at_once_are_watched_by_the_trace_of_the_act(
+    tenant_world: World,
+) -> None:
+    ids = [dead(tenant_world.repository), dead(tenant_world.repository)]
+
+    answer = deal(client(tenant_world), "requeue", ids=ids)
+
+    watched = answer.headers["Location"]
+    assert watched == f"/api/v1/traces/{answer.json()['correlation_id']}"
+    assert api_client(["read"], tenant=tenant_world.tenant).get(watched).status_code == 200
 
 
 def test_ids_that_are_no_dead_letters_of_the_caller_are_not_found(tenant_world: World) -> None:

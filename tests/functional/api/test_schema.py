@@ -193,7 +193,7 @@ def acts(addresses: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any], 
     dead = ReconciliationTask.objects.get(state="dead").pk
     deal = {"ids": [dead], "reason": REASON}
     yield "dead-letters/requeue", "dead-letters/requeue", deal | {"dry_run": True}, 200
-    yield "dead-letters/requeue", "dead-letters/requeue", deal, 200
+    yield "dead-letters/requeue", "dead-letters/requeue", deal, 202
     yield "dead-letters/requeue", "dead-letters/requeue", deal, 404
     yield "dead-letters/discard", "dead-letters/discard", deal, 404
     yield "dead-letters/discard", "dead-letters/discard", {"filter": {}, "reason": REASON}, 400

@@ -1,6 +1,7 @@
 """Dead letters: grouped by cause, brought back or put away by people, and by recovery."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -12,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from audit.domain.caller import Caller
-from audit.domain.entries import Actor, ActorKind
+from audit.domain.entries import RECONCILER, Actor, ActorKind
 from audit.selectors import entries_of_object, entries_of_trace
-from audit.services import verify
+from audit.services import append, verify
 from governance.models import Repository
 from reconciliation.models import ReconciliationTask, RepositoryWatch, TaskAttempt, TaskState
 from reconciliation.remotes.base import RemoteAuthFailed, RemoteUnavailable
@@ -24,6 +25,8 @@ from reconciliation.services.dead_letters import (
     ReasonTooShort,
     discard_dead_letters,
     requeue_dead_letters,
+    requeue_recovered,
+    requeue_redelivered,
 )
 from tests.factories.governance import CORRELATION_ID
 from tests.integration.queue.world import Queue, task
@@ -363,3 +366,64 @@ def test_the_command_never_means_everything_by_accident(queue: Queue) -> None:
         run("discard", "--all", "--reason", "because")
 
     assert task(pk).state == "dead"
+
+
+def requeued_by_a_person(queue: Queue, pk: int) -> None:
+    requeue(queue, one(pk))
+
+
+def requeued_by_recovery(queue: Queue, pk: int) -> None:
+    append(requeue_recovered([task(pk).repository_id], now=queue.clock.now))
+
+
+def requeued_by_redelivery(queue: Queue, pk: int) -> None:
+    assert requeue_redelivered(
+        pk,
+        actor=RECONCILER,
+        act=CORRELATION_ID,
+        reason="its host sent the delivery again",
+        run_after=queue.clock.now,
+        now=queue.clock.now,
+    )
+
+
+@pytest.mark.parametrize(
+    "again", [requeued_by_a_person, requeued_by_recovery, requeued_by_redelivery]
+)
+def test_whoever_requeues_the_task_and_its_entry_look_the_same(
+    again: Callable[[Queue, int], None], queue: Queue
+) -> None:
+    pk = dies(queue, queue.repository())
+
+    again(queue, pk)
+
+    row = task(pk)
+    assert (row.state, row.series, row.attempts, row.completed_at) == ("queued", 2, 0, None)
+    assert row.run_after == queue.clock.now
+    [entry] = [
+        one
+        for one in entries_of_object(OPERATOR, kind="task", object_id=str(pk))
+        if one.action == "task.requeue"
+    ]
+    assert (entry.outcome, entry.correlation_id) == ("queued", row.correlation_id)
+    data = json.loads(entry.body)["data"]
+    assert sorted(data) == ["act", "error_class", "error_code", "series"]
+    assert (data["series"], data["error_class"]) == (2, row.last_error_class)
+    assert data["error_code"] == row.last_error_code
+
+
+def test_what_is_not_dead_is_not_requeued_and_leaves_no_entry(queue: Queue) -> None:
+    [pk] = queue.drifts(queue.repository(), "main")
+
+    came_back = requeue_redelivered(
+        pk,
+        actor=RECONCILER,
+        act=CORRELATION_ID,
+        reason="its host sent the delivery again",
+        run_after=queue.clock.now,
+        now=queue.clock.now,
+    )
+
+    assert not came_back
+    assert task(pk).series == 1
+    assert not entries_of_object(OPERATOR, kind="task", object_id=str(pk)).exists()
