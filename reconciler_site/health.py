@@ -16,15 +16,13 @@ from django.views.decorators.http import require_safe
 
 from audit.domain.canonical import utc_text
 from reconciler_site.base.disks import disks
-from reconciliation.selectors.heartbeats import heartbeats, longest_due_since
+from reconciliation.selectors.heartbeats import SILENCE, heartbeats, longest_due_since
 
 logger = logging.getLogger("reconciler.health")
 
 Status = Literal["ok", "failing", "unknown"]
 
 # The tick comes every minute, and django-q2 looks for what is due every 30 s.
-WORKER_SILENCE = timedelta(minutes=3)
-TICK_SILENCE = timedelta(minutes=3)
 SWEEP_OVERDUE = timedelta(minutes=15)
 
 # Without these nothing can be answered; without the others answers are merely old.
@@ -131,13 +129,12 @@ def _migrations_of_this_code() -> tuple[tuple[str, str], ...]:
 
 def _machinery(now: datetime) -> Iterator[Part]:
     beats = heartbeats()
-    # The tick runs in a worker too: an idle worker shows life by ticking.
-    moved = max(beats.values(), default=None)
+    moved = beats.get("worker")
     if moved is None:
         lost = "It never reported: start `manage.py run_site` or `manage.py reconcile_worker`."
         yield Part("worker", "failing", lost, None)
     else:
-        yield _by_age("worker", moved, limit=WORKER_SILENCE, now=now, what="It last moved")
+        yield _by_age("worker", moved, limit=SILENCE, now=now, what="It last moved")
     yield _sweeps(beats.get("tick"), longest_due_since(), now=now)
 
 
@@ -147,7 +144,7 @@ def _sweeps(tick: datetime | None, due: datetime | None, *, now: datetime) -> Pa
     if due is not None and now - due > SWEEP_OVERDUE:
         late = f"The repository that waits longest was due {_age(now - due)} ago."
         return Part("sweeps", "failing", late, tick)
-    return _by_age("sweeps", tick, limit=TICK_SILENCE, now=now, what="They were last planned")
+    return _by_age("sweeps", tick, limit=SILENCE, now=now, what="They were last planned")
 
 
 def _by_age(name: str, at: datetime, *, limit: timedelta, now: datetime, what: str) -> Part:

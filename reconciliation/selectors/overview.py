@@ -11,10 +11,11 @@ from django.db.models import Count, F, Min, Q, Sum
 
 from audit.domain.caller import Caller
 from governance.selectors.visible import visible_leases, visible_repositories
-from reconciliation.models import AlertState, Heartbeat, RepositoryWatch, TaskKind, TaskState
+from reconciliation.models import AlertState, RepositoryWatch, TaskKind, TaskState
 from reconciliation.selectors.alerts import ESCALATED
 from reconciliation.selectors.branch_totals import branch_totals
 from reconciliation.selectors.circuits import OpenCircuits, open_circuits
+from reconciliation.selectors.heartbeats import heartbeats, is_silent
 from reconciliation.selectors.overview_values import (
     AlertCounts,
     DegradedReason,
@@ -33,9 +34,6 @@ from reconciliation.selectors.visible import (
 )
 
 LEASE_WARNING = timedelta(minutes=5)
-# The tick comes every minute; it runs in a worker, so an idle worker shows life by ticking.
-WORKER_SILENCE = timedelta(minutes=3)
-TICK_SILENCE = timedelta(minutes=3)
 SWEEP_OVERDUE = timedelta(minutes=15)
 
 DRIFT_WORST_FIRST = (
@@ -56,7 +54,7 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
     totals = branch_totals(visible_repositories(caller), visible_findings(caller))
     queue = _queue(caller)
     sweeps, webhooks = _watches(caller, now=now)
-    heartbeats = dict(Heartbeat.objects.order_by("name").values_list("name", "at"))
+    beats = heartbeats()
     leases = (
         visible_leases(caller)
         .order_by()
@@ -70,7 +68,7 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
     drift = _drift(findings)
     dead = sum(depth.dead for depth in queue)
     circuits = open_circuits(caller)
-    reasons = _degraded_reasons(sweeps, heartbeats, circuits, dead=dead, now=now)
+    reasons = _degraded_reasons(sweeps, beats, circuits, dead=dead, now=now)
     return Overview(
         as_of=now,
         status="degraded" if reasons else "ok",
@@ -90,7 +88,7 @@ def overview(caller: Caller, *, now: datetime) -> Overview:
         leases_live=leases["live"] or 0,
         leases_expiring=leases["expiring"] or 0,
         webhooks=webhooks,
-        heartbeats=heartbeats,
+        heartbeats=beats,
     )
 
 
@@ -233,26 +231,19 @@ def _named(watch: RepositoryWatch, moment: str) -> NamedRepository:
 
 def _degraded_reasons(
     sweeps: SweepFreshness,
-    heartbeats: Mapping[str, datetime],
+    beats: Mapping[str, datetime],
     circuits: OpenCircuits,
     *,
     dead: int,
     now: datetime,
 ) -> tuple[DegradedReason, ...]:
     reasons: list[DegradedReason] = []
-    worker = max(
-        (heartbeats[name] for name in ("worker", "tick") if name in heartbeats), default=None
-    )
-    for name, at, limit, lost in (
-        ("worker", worker, WORKER_SILENCE, "Tasks wait, and no decision is being made."),
-        (
-            "tick",
-            heartbeats.get("tick"),
-            TICK_SILENCE,
-            "No sweep is planned, and nothing that is due wakes up.",
-        ),
+    for name, lost in (
+        ("worker", "Tasks wait, and no decision is being made."),
+        ("tick", "No sweep is planned, and nothing that is due wakes up."),
     ):
-        if at is None or now - at > limit:
+        if is_silent(beats, name, now=now):
+            at = beats.get(name)
             detail = lost if at else f"It has not reported since the start. {lost}"
             reasons.append(DegradedReason(f"{name}_silent", name, detail, at))
     reasons += [

@@ -11,12 +11,10 @@ from audit.selectors import missing_triggers, visible_chains
 from reconciler_site.base.disks import disks
 from reconciliation.models import TaskKind, TaskState
 from reconciliation.selectors.circuits import open_circuits
-from reconciliation.selectors.heartbeats import heartbeats
+from reconciliation.selectors.heartbeats import heartbeats, is_silent
 from reconciliation.selectors.status_values import Figures, Reason
 from reconciliation.selectors.visible import visible_sweeps, visible_tasks, visible_watches
 
-# The tick comes every minute and runs in a worker: an idle worker shows life by ticking.
-SILENCE = timedelta(minutes=3)
 STALLED = timedelta(minutes=5)
 OVERDUE = timedelta(minutes=15)
 
@@ -152,13 +150,12 @@ def disks_part(_: Caller, __: datetime) -> Figures:
 def worker_part(_: Caller, now: datetime) -> Figures:
     """Return when the machinery last moved; it is the same for every tenant."""
     beats = heartbeats()
-    moved = max(beats.values(), default=None)
+    moved, tick = beats.get("worker"), beats.get("tick")
     reasons = []
-    if moved is None or now - moved > SILENCE:
+    if is_silent(beats, "worker", now=now):
         told = "No worker ever reported." if moved is None else "No worker reports any more."
         reasons.append(Reason("worker_silent", f"{told} No decision is being made.", since=moved))
-    tick = beats.get("tick")
-    if tick is None or now - tick > SILENCE:
+    if is_silent(beats, "tick", now=now):
         reasons.append(
             Reason("tick_silent", "No sweep is planned and nothing wakes up.", since=tick)
         )
