@@ -18,8 +18,8 @@ setup: ## make .venv with everything for development (PYTHON=path, USE_PIP=1)
 setup-base:
 	@scripts/setup base
 
-demo: setup-base ## show the product on example data (ONCE=1 ends by itself, JSON=path keeps the result)
-	@$(PY) manage.py demo $(if $(ONCE),--once) $(if $(JSON),--json "$(JSON)")
+demo: setup-base ## show the product on example data (PORT=8001, ONCE=1 ends by itself, JSON=path keeps the result)
+	@$(PY) manage.py demo $(if $(ONCE),--once) $(if $(JSON),--json "$(JSON)") $(if $(PORT),--port "$(PORT)")
 
 run: setup-base ## run the site: web process and workers, until Ctrl-C
 	@$(PY) manage.py run_site

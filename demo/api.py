@@ -45,7 +45,7 @@ class Api:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise ApiProblem(error.code, json.load(error)) from error

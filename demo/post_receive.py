@@ -33,7 +33,7 @@ def main() -> int:
         request = urllib.request.Request(
             config["url"], data=body, headers=headers(config, event, body), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             answer.read()
     return 0
 

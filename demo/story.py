@@ -7,6 +7,11 @@ from typing import Any
 
 from demo.repositories import Clone, Commit, history
 
+PATIENCE_SECONDS = 240
+"""How long to wait for a state before giving up: no scene depends on how fast the machine is."""
+HEARTBEAT_SECONDS = 15
+"""As in the policy below: a run that was silent for longer is dead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -55,7 +60,7 @@ class Stage:
         Else the check might see the push before the push's own webhook tells of it.
         """
         told = self.api.post(f"runs/{run_id}/finish", repo=repo, status="succeeded", head_sha=head)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.api.get("tasks", repo=repo, state="unfinished")["results"]:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the check of {run_id} (task {told['task']}) does not end")
@@ -75,7 +80,7 @@ missing_run:
   grace_seconds: 3600
 lease:
   min_ttl_seconds: 5
-  heartbeat_seconds: 3
+  heartbeat_seconds: 15
 alerts:
   recheck_seconds: 5
 """

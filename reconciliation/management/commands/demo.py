@@ -3,6 +3,10 @@
 manage.py demo                 play, print one table, the URL and the login, stay up
 manage.py demo --once          exit instead: 0 when every scene came out as expected
 manage.py demo --json PATH     also write the result as JSON
+manage.py demo --port 8001     serve the site there; without it at 8000, or where it is free
+
+With DATABASE_URL set to a PostgreSQL, a database of its own is made there, called like the one that
+the address names with `_demo` at the end; the one that it names is left alone.
 """
 
 import argparse
@@ -30,7 +34,7 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("--once", action="store_true", help="exit when the story is told")
         parser.add_argument("--json", metavar="PATH", type=Path, help="write the result there")
-        parser.add_argument("--port", type=int, default=8000, help="of the site; or a free one")
+        parser.add_argument("--port", type=int, help="of the site; it must be free")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Play it."""
