@@ -110,7 +110,9 @@ class Branch(models.Model):
     governed_head = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     governed_at = models.DateTimeField(null=True, blank=True)
     governed_by = models.CharField(
-        max_length=200, blank=True, help_text="run:<id>, user:<name> or connect"
+        max_length=200,
+        blank=True,
+        help_text="run:<id>, pull_request:<number>, update:<branch>, user:<name> or connect",
     )
     observed_head = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     observed_at = models.DateTimeField(
@@ -124,6 +126,12 @@ class Branch(models.Model):
         db_default=models.Value([], models.JSONField()),
         blank=True,
         help_text="Every push since the heads last agreed, oldest first.",
+    )
+    previous_pusher = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Who pushed the head before."
+    )
+    previous_observed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the head before was first seen."
     )
     head_changes = models.PositiveIntegerField(default=0)
     gone_at = models.DateTimeField(null=True, blank=True)

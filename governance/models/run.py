@@ -20,7 +20,8 @@ class RunRecord(models.Model):
     """One governed change: from which head to which head, by whom, with which gate results.
 
     Life: running -> succeeded | failed (its actor) | abandoned (reconciler, when its lease expired
-    without proof of life). A running run is an active operation. Ended runs never change.
+    without proof of life). A running run is an active operation. Ended runs never change, but
+    for the mark of the reconciler that a snapshot has advanced by one.
     """
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="runs")
@@ -38,6 +39,9 @@ class RunRecord(models.Model):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField()
+    counted_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a governed snapshot first advanced by it."
+    )
     correlation_id = models.CharField(max_length=64)
 
     class Meta:

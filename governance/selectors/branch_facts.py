@@ -81,6 +81,9 @@ class BranchRow:
     last_activity_at: datetime | None
     previous_head: str | None
     pushes: tuple[dict[str, str | None], ...]
+    previous_pusher: str
+    previous_observed_at: datetime | None
+    governed_by: str
 
 
 def repositories_by_id(ids: Iterable[int]) -> dict[int, RepositoryRow]:
@@ -161,6 +164,9 @@ def branches_by_key(keys: Iterable[BranchKey]) -> dict[BranchKey, BranchRow]:
             last_activity_at=row.last_activity_at,
             previous_head=row.previous_head,
             pushes=tuple(row.pushes),
+            previous_pusher=row.previous_pusher,
+            previous_observed_at=row.previous_observed_at,
+            governed_by=row.governed_by,
         )
         for row in rows
         if (row.repository_id, row.name) in wanted

@@ -12,6 +12,7 @@ from django.db.models.functions import RowNumber
 
 from governance.models import (
     Branch,
+    BranchClass,
     GateResult,
     PullRequest,
     PullRequestState,
@@ -22,6 +23,8 @@ from governance.selectors.branch_facts import BranchKey, among
 
 RUNS_KEPT = 500
 """How many run records of a branch a check is told of, the newest; running ones always."""
+GUARDED_KEPT = 20
+"""How many default and protected branches a check looks for governed commits on, the last moved."""
 MERGES_KEPT = 100
 """How many merged pull requests from a branch, or from forks onto it, the newest by number."""
 
@@ -99,6 +102,42 @@ def pull_requests_by_branch(
             if (row.repository_id, name) in wanted:
                 touching[row.repository_id, name].append(row)
     return dict(touching)
+
+
+def merges_at(commits: Mapping[BranchKey, Set[str]]) -> dict[BranchKey, list[PullRequest]]:
+    """Return the pull requests merged onto each branch at one of its commits, by number."""
+    every = {sha for some in commits.values() for sha in some}
+    rows = PullRequest.objects.filter(
+        Q(merge_sha__in=every) | Q(merge_sha="", head_sha__in=every),
+        repository_id__in={pk for pk, _ in commits},
+        base_branch__in={name for _, name in commits},
+        state=PullRequestState.MERGED,
+    ).order_by("number", "pk")
+    found: dict[BranchKey, list[PullRequest]] = defaultdict(list)
+    for row in rows:
+        key = (row.repository_id, row.base_branch)
+        if (row.merge_sha or row.head_sha) in commits.get(key, ()):
+            found[key].append(row)
+    return dict(found)
+
+
+def guarded_heads(repository_ids: Iterable[int]) -> dict[int, dict[str, str]]:
+    """Return the governed heads of default and protected branches, at most 20 a repository."""
+    rows = _newest(
+        GUARDED_KEPT,
+        Branch.objects.filter(
+            repository_id__in=set(repository_ids),
+            branch_class__in=(BranchClass.DEFAULT, BranchClass.PROTECTED),
+            governed_head__isnull=False,
+        ),
+        of=("repository",),
+        by="governed_at",
+    )
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        if row.governed_head:
+            found[row.repository_id][row.name] = row.governed_head
+    return {pk: dict(sorted(heads.items())) for pk, heads in found.items()}
 
 
 def branches_judged_at(shas: Mapping[int, Set[str]]) -> dict[int, set[str]]:

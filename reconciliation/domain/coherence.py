@@ -107,6 +107,10 @@ def _accepted_by(governed_by: str) -> str:
         return f"Accepted by run {name}."
     if kind == "user":
         return f"Accepted by {name}."
+    if kind == "pull_request":
+        return f"Accepted with the merge of pull request #{name}, whose head was recorded."
+    if kind == "update":
+        return f"Accepted as an update from {name}, which is governed."
     return "Accepted when it was connected." if kind == "connect" else "Accepted."
 
 
@@ -155,6 +159,8 @@ def _under_way(view: BranchView, running: RunView) -> Verdict:
 
 def _uncovered(view: BranchView, newest: RunView | None) -> Verdict:
     if view.heads_agree:
+        if view.governed_by.startswith(("pull_request:", "update:")):
+            return True, _accepted_by(view.governed_by)
         return True, "The head was accepted without a run record."
     if newest is not None:
         return False, f"The newest run record, {newest.run_id}, ends at another head."

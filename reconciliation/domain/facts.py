@@ -30,6 +30,8 @@ class RunFact:
     last_heartbeat_at: datetime
     gates: tuple[tuple[str, str], ...] = later(())
     """(gate, result), sorted: what the run says of them."""
+    has_counted: bool = later(False)
+    """Whether a snapshot has advanced by it: whose run it was is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,10 @@ class UpdateFact:
 class MergeFact:
     """A merge of a pull request onto the branch, from `before` to `after`.
 
-    `method` is merge, squash or rebase. `change` is as in `UpdateFact`, for what the pull request
-    changed. Its own commits lead from `source_base`, which the target has, to `source_head`; runs,
-    updates, pushes and leases are those of its branch, gates those the host announced there.
+    `method` is merge, squash, rebase or fast_forward. `change` is as in `UpdateFact`, for what the
+    pull request changed up to `source_head`. `source_bases` are the bases of its branch's runs that
+    the target has as well; runs, updates, pushes and leases are those of its branch, gates those
+    the host announced at its head and at the merge.
     """
 
     number: int
@@ -117,7 +120,7 @@ class MergeFact:
     change: str
     reason: str
     source_branch: str
-    source_base: str
+    source_bases: tuple[str, ...]
     source_head: str
     from_fork: bool
     runs: tuple[RunFact, ...]
@@ -236,6 +239,8 @@ class MissingRunFacts:
     """The aliases of the tenant, for the names in these facts."""
     base_gates: tuple[tuple[str, tuple[str, ...]], ...] = later(())
     """(base branch, the gates that its policy requires) of the pull requests."""
+    came_by: str = later("")
+    """The merge of governed work by which governance accepted the head, if it was one."""
 
 
 @dataclass(frozen=True, slots=True)

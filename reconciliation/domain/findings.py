@@ -79,6 +79,8 @@ class Decision:
     alert_acts: tuple["AlertAct", ...] = field(default=())
     evidence: Evidence | None = later(None)
     """Of a stale branch check that has something to say about retiring the branch."""
+    advance_by: str = later("")
+    """What the snapshot advances by, when that is no run: `pull_request:<number>` or `update:…`."""
 
     @property
     def severity(self) -> str:

@@ -6,10 +6,9 @@ to whoever pushed, or to whoever held the lease that stood at the push.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from governance.domain.identities import Aliases, is_among, is_same
-from governance.domain.lease_scopes import PATH_PREFIX, covers
+from governance.domain.identities import Aliases
 from governance.domain.policy import Policy
 from reconciliation.domain.coverage import (
     Step,
@@ -20,36 +19,29 @@ from reconciliation.domain.coverage import (
     steps_of_runs,
 )
 from reconciliation.domain.facts import (
-    ChangedPaths,
-    GateFact,
     HeadFacts,
-    LeaseFact,
+    MergeFact,
     Push,
     RunFact,
+    UpdateFact,
 )
 from reconciliation.domain.findings import RuleHit
 from reconciliation.domain.risk import hit
-from reconciliation.evaluators.attribution import lease_holders, pushes_of, stood
+from reconciliation.evaluators.attribution import pushes_of
+from reconciliation.evaluators.run_conditions import (
+    GATES_MISSING,
+    PASSED,
+    Surroundings,
+    gate_states,
+    lacking_of,
+    lease_lacking,
+    only_waits_for_gates,
+    owner_lacking,
+)
 
-PASSED = frozenset({"success", "passed"})
-"""The word of hosts, as we normalise it, and the word of run records."""
-PENDING = frozenset({"pending", "missing"})
-GATES_MISSING = "drift.run_gates_missing"
-NOT_OF_PUSHER = "drift.run_not_of_pusher"
-OWNER_UNKNOWN = "drift.run_owner_unknown"
-WITHOUT_LEASE = "drift.run_without_lease"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run is judged by, besides itself: of the branch that it was made on."""
-
-    leases: tuple[LeaseFact, ...] = ()
-    gates: tuple[GateFact, ...] = ()
-    """As the host announced them."""
-    aliases: Aliases = ()
-    changed: ChangedPaths | None = None
-    """None: not read; then a lease on paths is no evidence."""
+MERGE_DIFFERS = "drift.merge_differs"
+MERGE_UNKNOWN = "drift.merge_unknown"
+MERGE_UNRECORDED = "drift.merge_unrecorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +62,30 @@ class Coverage:
     def run_ids(self) -> tuple[str, ...]:
         """The runs of the chain, in order."""
         return tuple(step.name for step in self.chain if isinstance(step.record, RunFact))
+
+    @property
+    def advance_by(self) -> str:
+        """What the last step of the chain was: `run:<id>`, `pull_request:<number>`, `update:…`."""
+        last = self.chain[-1].record
+        if isinstance(last, RunFact):
+            return f"run:{last.run_id}"
+        if isinstance(last, MergeFact):
+            return f"pull_request:{last.number}"
+        return f"update:{last.source}"
+
+    @property
+    def told(self) -> str:
+        """How the chain leads there, in words; empty when runs alone do."""
+        if all(isinstance(step.record, RunFact) for step in self.chain):
+            return ""
+        return "; ".join(
+            f"{step.name} ({step.record.method})"
+            if isinstance(step.record, MergeFact)
+            else f"run {step.name}"
+            if isinstance(step.record, RunFact)
+            else step.name
+            for step in self.chain
+        )
 
 
 def coverage_of(facts: HeadFacts, policy: Policy) -> Coverage:
@@ -106,102 +122,106 @@ def _lacking_by_step(
     steps = steps_between(_steps(facts), base=base, head=head)
     pushes = pushes_by_step(steps, pushes_of(facts))
     around = Surroundings(facts.leases, facts.gates, facts.aliases, facts.changed)
-    return {
-        step: lacking_of(step.record, pushes[step], around, policy)
-        for step in steps
-        if isinstance(step.record, RunFact)
-    }
+    return {step: _lacking(step, pushes[step], around, policy) for step in steps}
 
 
-def lacking_of(
-    run: RunFact, pushes: Sequence[Push], around: Surroundings, policy: Policy
+def _lacking(
+    step: Step, pushes: Sequence[Push], around: Surroundings, policy: Policy
 ) -> tuple[RuleHit, ...]:
-    """Return what a run that succeeded lacks to cover what these pushes brought."""
-    found = _gates_lacking(run, around.gates, policy)
-    found += _owner_lacking(run, pushes, around, policy)
-    found += _lease_lacking(run, pushes, around, policy)
-    return tuple(found)
+    if isinstance(step.record, RunFact):
+        return lacking_of(step.record, pushes, around, policy)
+    if isinstance(step.record, MergeFact):
+        return lacking_of_merge(step.record, around.aliases, policy)
+    return _change_lacking(step.record, policy)
 
 
-def gate_states(
-    run: RunFact | None, gates: Iterable[GateFact], *, sha: str, required: Iterable[str]
-) -> dict[str, str]:
-    """Return the state of each required gate at a commit; `missing` where nobody reported it.
+def lacking_of_merge(merge: MergeFact, aliases: Aliases, policy: Policy) -> tuple[RuleHit, ...]:
+    """Return what the merge of a pull request lacks to be the merge of recorded work.
 
-    What the host announced counts before what the run says of itself.
+    It brings the recorded change and nothing else, runs lead to its head from what the target has,
+    and the gates of the target's policy passed at that head, or at the merge itself.
     """
-    by_host = {gate.context: gate.state for gate in gates if gate.sha == sha}
-    by_run = dict(run.gates) if run is not None and run.head_sha == sha else {}
-    return {name: by_host.get(name, by_run.get(name, "missing")) for name in sorted(required)}
+    found = _change_lacking(merge, policy)
+    steps = in_order([*steps_of_runs(merge.runs), *_steps_of_updates(merge.updates)])
+    around = Surroundings(merge.leases, merge.gates, aliases)
+    pushes = pushes_by_step(steps, merge.pushes)
+    lacking = {step: _source_lacking(step, pushes[step], around, policy) for step in steps}
+    counting = [step for step in steps if not lacking[step]]
+    chain = _first_chain(counting, merge) or _first_chain(steps, merge)
+    if not chain or merge.from_fork:
+        return (*found, hit(MERGE_UNRECORDED, policy, inputs=_about(merge)))
+    gates = _gates_at_merge(chain, merge, policy)
+    return (*found, *(one for step in chain for one in lacking[step]), *gates)
 
 
-def _gates_lacking(run: RunFact, gates: Iterable[GateFact], policy: Policy) -> list[RuleHit]:
-    states = gate_states(run, gates, sha=run.head_sha, required=policy.changes.required_gates)
-    lacking = [f"{name} {state}" for name, state in states.items() if state not in PASSED]
+def _source_lacking(
+    step: Step, pushes: Sequence[Push], around: Surroundings, policy: Policy
+) -> tuple[RuleHit, ...]:
+    """Return what a step of the merged branch lacks, but for gates: those count at its head."""
+    if not isinstance(step.record, RunFact):
+        return _lacking(step, pushes, around, policy)
+    if step.record.has_counted:
+        return ()
+    found = owner_lacking(step.record, pushes, around, policy)
+    return tuple(found + lease_lacking(step.record, pushes, around, policy))
+
+
+def _first_chain(steps: Sequence[Step], merge: MergeFact) -> tuple[Step, ...]:
+    chains = (
+        chain_between(steps, base=base, head=merge.source_head) for base in merge.source_bases
+    )
+    return next((chain for chain in chains if chain), ())
+
+
+def _gates_at_merge(chain: Sequence[Step], merge: MergeFact, policy: Policy) -> list[RuleHit]:
+    required = policy.changes.required_gates
+    last = chain[-1].record
+    run = last if isinstance(last, RunFact) else None
+    states = gate_states(run, merge.gates, sha=merge.source_head, required=required)
+    at_merge = gate_states(None, merge.gates, sha=merge.after, required=required)
+    lacking = [
+        f"{name} {state}"
+        for name, state in states.items()
+        if state not in PASSED and at_merge[name] not in PASSED
+    ]
     if not lacking:
         return []
-    inputs = (("run", run.run_id), ("gates", ", ".join(lacking)), ("head", run.head_sha))
+    inputs = (*_about(merge), ("gates", ", ".join(lacking)), ("head", merge.source_head))
     return [hit(GATES_MISSING, policy, inputs=inputs)]
 
 
-def _owner_lacking(
-    run: RunFact, pushes: Sequence[Push], around: Surroundings, policy: Policy
-) -> list[RuleHit]:
-    unowned = [
-        push
-        for push in pushes
-        if not is_same(run.actor, push.pusher, around.aliases)
-        and not is_among(run.actor, _holders_at(push, around), around.aliases)
-    ]
-    others = sorted({push.pusher for push in unowned if push.pusher})
-    about = (("run", run.run_id), ("actor", run.actor))
-    if others:
-        return [hit(NOT_OF_PUSHER, policy, inputs=(*about, ("pusher", ", ".join(others))))]
-    return [hit(OWNER_UNKNOWN, policy, inputs=about)] if unowned else []
+def _change_lacking(merge: MergeFact | UpdateFact, policy: Policy) -> tuple[RuleHit, ...]:
+    if merge.change == "same":
+        return ()
+    rule = MERGE_DIFFERS if merge.change == "differs" else MERGE_UNKNOWN
+    return (hit(rule, policy, inputs=(*_about(merge), ("reason", merge.reason))),)
 
 
-def _lease_lacking(
-    run: RunFact, pushes: Sequence[Push], around: Surroundings, policy: Policy
-) -> list[RuleHit]:
-    """Return a hit when a push was made under no lease of the run's actor or of the pusher."""
-    if not policy.runs.require_lease:
-        return []
-    for push in pushes:
-        holders = _holders_at(push, around)
-        if not any(is_among(name, holders, around.aliases) for name in (run.actor, push.pusher)):
-            inputs = (("run", run.run_id), ("actor", run.actor), ("head", run.head_sha))
-            return [hit(WITHOUT_LEASE, policy, inputs=inputs)]
-    return []
+def _about(merge: MergeFact | UpdateFact) -> tuple[tuple[str, str], ...]:
+    return (("merge", merge_name(merge)), ("commit", merge.after))
 
 
-def _holders_at(push: Push, around: Surroundings) -> set[str]:
-    """Return who held, at a push, leases over all that changed."""
-    return {
-        name
-        for lease in around.leases
-        if stood(lease, push.at) and _covers_change(lease, around.changed)
-        for name in lease_holders(lease)
-    }
+def merge_name(merge: MergeFact | UpdateFact) -> str:
+    """Return what a merge is called: `pull request #7` or `update from main`."""
+    if isinstance(merge, MergeFact):
+        return f"pull request #{merge.number}"
+    return f"update from {merge.source}"
 
 
-def _covers_change(lease: LeaseFact, changed: ChangedPaths | None) -> bool:
-    if lease.scope != PATH_PREFIX:
-        return True
-    if changed is None or not changed.known or changed.truncated or not changed.paths:
-        return False
-    return all(any(covers(one, path) for one in lease.paths) for path in changed.paths)
-
-
-def only_waits_for_gates(hits: Sequence[RuleHit]) -> bool:
-    """Return whether something is lacking, and nothing but gates without a result yet."""
-    return bool(hits) and all(
-        one.rule == GATES_MISSING
-        and all(
-            gate.rsplit(" ", 1)[-1] in PENDING for gate in dict(one.inputs)["gates"].split(", ")
-        )
-        for one in hits
-    )
+def _steps_of_updates(updates: Iterable[UpdateFact]) -> list[Step]:
+    return [Step(merge_name(one), one.before, one.after, one) for one in updates]
 
 
 def _steps(facts: HeadFacts) -> list[Step]:
-    return in_order(steps_of_runs(facts.runs))
+    """Return every recorded step that the facts tell of.
+
+    A run between whose base and head both heads lie leads from the one to the other.
+    """
+    runs = steps_of_runs(facts.runs)
+    inside = [
+        replace(step, base=facts.governed_head or "", head=facts.observed_head or "")
+        for step in runs
+        if step.name in facts.inside_runs
+    ]
+    merges = [Step(merge_name(one), one.before, one.after, one) for one in facts.merges]
+    return in_order([*runs, *inside, *merges, *_steps_of_updates(facts.updates)])

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Sequence
 
 from reconciliation.domain.findings import RuleHit
-from reconciliation.evaluators.coverage import (
+from reconciliation.evaluators.coverage import MERGE_DIFFERS, MERGE_UNKNOWN, MERGE_UNRECORDED
+from reconciliation.evaluators.run_conditions import (
     GATES_MISSING,
     NOT_OF_PUSHER,
     OWNER_UNKNOWN,
@@ -22,9 +23,9 @@ def lacking_wording(hits: Sequence[RuleHit], *, tenant: str) -> tuple[str, str]:
 
 
 def _gates(about: dict[str, str], _: str) -> tuple[str, str]:
+    what = f"Run {about['run']}" if "run" in about else about["merge"].capitalize()
     return (
-        f"Run {about['run']} leads there, but required gates have not passed at its head:"
-        f" {about['gates']}.",
+        f"{what} leads there, but required gates have not passed at its head: {about['gates']}.",
         f"Let the gates pass on the host at {about['head'][:10]}.",
     )
 
@@ -57,7 +58,34 @@ def _without_lease(about: dict[str, str], _: str) -> tuple[str, str]:
     )
 
 
+def _differs(about: dict[str, str], _: str) -> tuple[str, str]:
+    return (
+        f"The merge {about['commit'][:10]} of {about['merge']} does not bring just what was"
+        f" recorded: {about['reason']}.",
+        "Treat the difference as a change that nobody recorded: review it before accepting.",
+    )
+
+
+def _not_told(about: dict[str, str], _: str) -> tuple[str, str]:
+    return (
+        f"Whether the merge {about['commit'][:10]} of {about['merge']} brings just what was"
+        f" recorded cannot be told from the trees: {about['reason']}.",
+        "Compare the merge with the pull request, then accept the head.",
+    )
+
+
+def _unrecorded(about: dict[str, str], _: str) -> tuple[str, str]:
+    return (
+        f"{about['merge'].capitalize()} was merged, but no runs that count lead to its head from"
+        " what the branch had.",
+        "Record the runs on the branch of the pull request before it is merged.",
+    )
+
+
 _WORDS = {
+    MERGE_DIFFERS: _differs,
+    MERGE_UNKNOWN: _not_told,
+    MERGE_UNRECORDED: _unrecorded,
     GATES_MISSING: _gates,
     NOT_OF_PUSHER: _not_of_pusher,
     OWNER_UNKNOWN: _owner_unknown,

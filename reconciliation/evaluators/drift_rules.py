@@ -135,7 +135,10 @@ def _flow_hits(facts: HeadFacts, drift_class: str, policy: Policy) -> list[RuleH
     may_approve = facts.branch_class not in GUARDED and facts.observed_head is not None
     if may_approve and not is_planned_rewrite(facts, drift_class, policy):
         run = approved_run(facts.runs, base=facts.governed_head)
-        if run is not None and run.head_sha != facts.observed_head:
+        is_inside = run is not None and (
+            run.head_sha == facts.observed_head or run.run_id in facts.inside_runs
+        )
+        if run is not None and not is_inside:
             hits.append(hit("drift.moved_after_run", policy, inputs=(("run", run.run_id),)))
     return hits
 

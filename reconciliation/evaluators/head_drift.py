@@ -58,6 +58,8 @@ def evaluate_head_drift(facts: HeadFacts, policy: Policy, now: datetime) -> Deci
             clean=True,
             advance_to=facts.observed_head,
             advance_run_ids=covering,
+            reason=coverage.told,
+            advance_by=coverage.advance_by if coverage.told else "",
         )
     hits = (
         breaches

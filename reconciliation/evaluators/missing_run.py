@@ -10,7 +10,8 @@ from reconciliation.domain.facts import MissingRunFacts, PullRequestFact, RunFac
 from reconciliation.domain.findings import Decision, FindingDraft, Inputs, RuleHit
 from reconciliation.domain.identity import is_absent
 from reconciliation.domain.risk import heard, hit, is_alerting, severity_of
-from reconciliation.evaluators.coverage import (
+from reconciliation.evaluators.coverage_wording import lacking_wording
+from reconciliation.evaluators.run_conditions import (
     OWNER_UNKNOWN,
     PASSED,
     Surroundings,
@@ -18,7 +19,6 @@ from reconciliation.evaluators.coverage import (
     lacking_of,
     only_waits_for_gates,
 )
-from reconciliation.evaluators.coverage_wording import lacking_wording
 from reconciliation.evaluators.work_in_flight import in_flight
 
 GOVERNED_BASES = frozenset({"default", "protected", "governed"})
@@ -111,9 +111,14 @@ def _since(facts: MissingRunFacts, merges: list[PullRequestFact], now: datetime)
 
 
 def _is_head_recorded(facts: MissingRunFacts, policy: Policy) -> bool:
-    """Return whether a run that counts ended at the head; where nothing is, nothing needs one."""
-    return is_absent(facts.observed_head) or any(
-        not _lacking(run, facts, policy) for run in _runs_at(facts, facts.observed_head)
+    """Return whether a run that counts ended at the head; where nothing is, nothing needs one.
+
+    Nor does a head that merged recorded work: its record is that of what was merged.
+    """
+    return (
+        is_absent(facts.observed_head)
+        or bool(facts.came_by)
+        or any(not _lacking(run, facts, policy) for run in _runs_at(facts, facts.observed_head))
     )
 
 

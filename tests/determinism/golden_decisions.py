@@ -135,7 +135,17 @@ def _plausible(number: int) -> Iterator[tuple[str, Any, datetime]]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reconciler_site.settings.test")
     django.setup()
     from tests.integration.policy.history import occasions
-    from tests.unit.evaluators.facts import NOON, A, B, alert_facts, gate, head_facts, lease, run
+    from tests.unit.evaluators.facts import (
+        NOON,
+        A,
+        B,
+        alert_facts,
+        gate,
+        head_facts,
+        lease,
+        merge,
+        run,
+    )
     from tests.unit.evaluators.test_divergence_alert import alert
     from tests.unit.evaluators.test_missing_run import MERGED_AND_GONE
 
@@ -146,6 +156,9 @@ def _plausible(number: int) -> Iterator[tuple[str, Any, datetime]]:
     its_own = replace(recorded, leases=(lease(user_id="bob-on-host"),))
     joined = replace(its_own, gates=(gate("ci"),), aliases=(("bob-on-host", "bob"),))
     yield "head_drift", joined, NOON
+    for change in ("same", "differs", "unknown"):
+        yield "head_drift", head_facts(merges=(merge(change=change),)), NOON
+    yield "head_drift", head_facts(merges=(merge(runs=()),)), NOON
     ran_out = alert("acknowledged", acknowledge_expires_at=NOON)
     yield "divergence_alert", alert_facts(alerts=(ran_out,)), NOON
 

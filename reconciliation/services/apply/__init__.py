@@ -15,7 +15,9 @@ from audit.services import append
 from audit.setwise import insert_statement, run_together
 from governance.services.observations import record_found_activity
 from governance.services.policies import PolicyResolver, remembering
+from governance.services.run_marks import count_runs
 from governance.services.snapshots import Advance, advance_snapshots
+from reconciliation.domain.findings import Decision
 from reconciliation.domain.packing import packed
 from reconciliation.evaluators import RULES_VERSIONS
 from reconciliation.models import AttemptOutcome, Evaluation, TaskKind, TaskState
@@ -156,15 +158,15 @@ def _advance(drifts: Sequence[Worked], effects: Effects, *, now: datetime) -> No
                 branch=key[1],
                 expected_governed=one.gathered.facts.governed_head,
                 expected_observed=one.decision.advance_to or "",
-                by=(
-                    f"run:{one.decision.advance_run_ids[-1]}"
-                    if one.decision.advance_run_ids
-                    else "first observation"
-                ),
+                by=_advanced_by(one.decision),
                 branch_class=one.gathered.facts.class_now or one.gathered.facts.branch_class,
             )
             for key, one in sorted(wanted.items())
         ],
+        now=now,
+    )
+    count_runs(
+        {(key[0], run_id) for key in moved for run_id in wanted[key].decision.advance_run_ids},
         now=now,
     )
     for key in sorted(moved):
@@ -177,10 +179,12 @@ def _advance(drifts: Sequence[Worked], effects: Effects, *, now: datetime) -> No
                 object_kind="branch",
                 object_id=f"{key[0]}:{key[1]}"[:200],
                 policy_version=one.gathered.policy.digest,
+                reason=one.decision.reason,
                 data={
                     "from": one.gathered.facts.governed_head,
                     "to": one.decision.advance_to,
                     "runs": list(one.decision.advance_run_ids),
+                    **({"by": one.decision.advance_by} if one.decision.advance_by else {}),
                 },
             )
         )
@@ -192,6 +196,13 @@ def _found_activity(stale: Sequence[Worked]) -> list[tuple[int, str, str, dateti
         for one in stale
         if (found := one.gathered.found_activity) is not None
     ]
+
+
+def _advanced_by(decision: Decision) -> str:
+    if decision.advance_by:
+        return decision.advance_by[:200]
+    runs = decision.advance_run_ids
+    return f"run:{runs[-1]}" if runs else "first observation"
 
 
 def _record_evaluations(

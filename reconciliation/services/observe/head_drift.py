@@ -1,6 +1,7 @@
 """Observes heads that moved: ancestry, changed paths, who pushed, and which leases stood then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from governance.domain.policy import Policy
@@ -11,7 +12,6 @@ from governance.selectors.branch_facts import (
 )
 from governance.selectors.change_facts import (
     Sha,
-    gates_by_sha,
     pull_requests_by_branch,
     runs_by_branch,
 )
@@ -19,9 +19,9 @@ from governance.selectors.lease_facts import leases_at
 from governance.selectors.visible import Lease, PullRequest, RunRecord
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.codec import decode
-from reconciliation.domain.coverage import steps_between, steps_of_runs
-from reconciliation.domain.facts import ChangedPaths, GateFact, HeadFacts, PullRequestFact, Push
-from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.domain.coverage import chain_between, steps_of_runs
+from reconciliation.domain.facts import ChangedPaths, HeadFacts, PullRequestFact, Push
+from reconciliation.remotes.base import Relation, Remote, RemoteError
 from reconciliation.services.observe.aliases import names_in, with_aliases
 from reconciliation.services.observe.ancestry import Ancestry, ancestry_of
 from reconciliation.services.observe.heads import read_heads
@@ -33,8 +33,16 @@ from reconciliation.services.observe.known import (
     known_branches,
     place_of,
 )
+from reconciliation.services.observe.merged_work import (
+    Candidates,
+    MergedWork,
+    candidates_of,
+    work_of,
+)
+from reconciliation.services.observe.merges import Line, line_between
 from reconciliation.services.observe.remote import target_of, trouble_of
 from reconciliation.services.observe.rows import lease_fact, pull_request_fact, run_fact
+from reconciliation.services.observe.run_gates import run_gates
 from reconciliation.services.observe.values import Batch, Gathered, Outdated
 from reconciliation.services.queue import ClaimedTask
 
@@ -53,82 +61,156 @@ def observe_head_drift(
     """Gather head facts; ancestry and changed paths are read only for heads that differ."""
     batch, keys, rows = known_branches(tasks)
     batch, keys = _only_fresh(batch, keys, rows, repositories, remote=remote, now=now)
-    runs = runs_by_branch(keys)
     pushes = {key: _pushes(rows[key]) for key in keys}
-    requests = pull_requests_by_branch(keys, merged_at=_shas(rows, pushes))
-    leases = leases_at({key: _moments(rows[key], pushes[key], now=now) for key in keys})
-    policy_of = {key: policies.for_branch(*key) for key in keys}
-    gates = _gates({key: runs.get(key, []) for key in keys}, rows, policy_of)
-    for repository_id, tasks_there in by_repository(keys).items():
-        repository = repositories[repository_id]
-        pairs = {
-            key[1]: (row.governed_head, row.observed_head)
-            for key in tasks_there
-            if (row := rows[key]).governed_head
-            and row.observed_head
-            and row.governed_head != row.observed_head
-        }
-        with_paths = {
-            name
-            for name in pairs
-            if policy_of[repository_id, name].changes.high_risk_paths
-            or any(lease.scope == "path-prefix" for lease in leases.get((repository_id, name), []))
-        }
+    runs, policy_of = runs_by_branch(keys), {key: policies.for_branch(*key) for key in keys}
+    stored = _Stored(
+        rows=rows,
+        policy_of=policy_of,
+        pushes=pushes,
+        runs=runs,
+        requests=pull_requests_by_branch(keys, merged_at=_shas(rows, pushes)),
+        leases=leases_at({key: _moments(rows[key], pushes[key], now=now) for key in keys}),
+    )
+    related: dict[BranchKey, Ancestry] = {}
+    lines: dict[BranchKey, Line | None] = {}
+    read: dict[int, dict[BranchKey, ClaimedTask]] = {}
+    for pk, tasks_there in by_repository(keys).items():
         try:
-            ancestry = ancestry_of(remote, target_of(repository), pairs, with_paths=with_paths)
+            related |= _related(tasks_there, repositories[pk], stored, remote=remote)
+            lines |= _lines(tasks_there, repositories[pk], stored, related, remote=remote)
         except RemoteError as error:
             batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
             continue
+        read[pk] = tasks_there
+    candidates = candidates_of({key: line for key, line in lines.items() if line}, policy_of)
+    work: dict[BranchKey, MergedWork] = {}
+    for pk, tasks_there in list(read.items()):
+        try:
+            work |= _work(tasks_there, repositories[pk], stored, lines, candidates, remote=remote)
+        except RemoteError as error:
+            batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
+            del read[pk]
+    gates = run_gates(runs, rows, policy_of, {key: one.inside_runs for key, one in work.items()})
+    for pk, tasks_there in read.items():
         for key, task in tasks_there.items():
-            policy = policy_of[key]
-            facts = _head_facts(
-                task,
-                rows[key],
-                repository,
-                policy,
-                ancestry.get(key[1], Ancestry()),
-                pushes=pushes[key],
-                runs=runs.get(key, []),
-                leases=leases.get(key, []),
-                requests=requests.get(key, []),
-                gates=gates.get(key, ()),
-            )
-            batch.gathered.append(Gathered(task, facts, policy))
+            ancestry, merged = related.get(key, Ancestry()), work.get(key, MergedWork())
+            facts = _head_facts(task, key, repositories[pk], stored, ancestry, merged)
+            facts = replace(facts, gates=gates.get(key, ()))
+            batch.gathered.append(Gathered(task, facts, policy_of[key]))
     batch.gathered = with_aliases(batch.gathered, repositories, names_of=_names)
     return batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the database knows of the branches of a batch."""
+
+    rows: Mapping[BranchKey, BranchRow]
+    policy_of: Mapping[BranchKey, Policy]
+    pushes: Mapping[BranchKey, tuple[Push, ...]]
+    runs: Mapping[BranchKey, Sequence[RunRecord]]
+    requests: Mapping[BranchKey, Sequence[PullRequest]]
+    leases: Mapping[BranchKey, Sequence[Lease]]
+
+
+def _related(
+    keys: Iterable[BranchKey], repository: RepositoryRow, stored: _Stored, *, remote: Remote
+) -> dict[BranchKey, Ancestry]:
+    """Return how the heads of one repository's branches relate, for those whose heads differ.
+
+    The history of a new branch is read while it is there: once it is merged and deleted, that is
+    what the merge is compared with.
+    """
+    pairs = {
+        key[1]: (row.governed_head, row.observed_head)
+        for key in keys
+        if (row := stored.rows[key]).governed_head
+        and row.observed_head
+        and row.governed_head != row.observed_head
+    }
+    with_paths = {
+        name
+        for name in pairs
+        if stored.policy_of[repository.id, name].changes.high_risk_paths
+        or any(one.scope == "path-prefix" for one in stored.leases.get((repository.id, name), ()))
+    }
+    created = {
+        key[1]: head
+        for key in keys
+        if stored.rows[key].governed_head is None
+        and (head := stored.rows[key].observed_head)
+        and (key in stored.runs or key in stored.requests)
+    }
+    target = target_of(repository)
+    if created:
+        remote.sync(target, created)
+    found = ancestry_of(remote, target, pairs, with_paths=with_paths)
+    return {(repository.id, name): one for name, one in found.items()}
+
+
+def _work(
+    keys: Iterable[BranchKey],
+    repository: RepositoryRow,
+    stored: _Stored,
+    lines: Mapping[BranchKey, Line | None],
+    candidates: Candidates,
+    *,
+    remote: Remote,
+) -> dict[BranchKey, MergedWork]:
+    """Return what leads to heads beside run records, for the branches with lines to look at."""
+    found = {}
+    for key in keys:
+        row = stored.rows[key]
+        if key not in lines or not row.governed_head or not row.observed_head:
+            continue
+        found[key] = work_of(
+            remote,
+            target_of(repository),
+            key,
+            lines[key],
+            candidates,
+            runs=[run_fact(one) for one in stored.runs.get(key, ())],
+            heads=(row.governed_head, row.observed_head),
+            branch_class=held_class_of(key[1], row, repository, stored.policy_of[key]),
+        )
+    return found
+
+
+def _lines(
+    keys: Iterable[BranchKey],
+    repository: RepositoryRow,
+    stored: _Stored,
+    related: Mapping[BranchKey, Ancestry],
+    *,
+    remote: Remote,
+) -> dict[BranchKey, Line | None]:
+    """Return the lines of the branches that moved on and whose runs alone do not lead there.
+
+    None for one on which no merge can be looked for.
+    """
+    found: dict[BranchKey, Line | None] = {}
+    for key in keys:
+        row, ancestry = stored.rows[key], related.get(key, Ancestry())
+        if ancestry.relation != Relation.ANCESTOR or not row.governed_head or not row.observed_head:
+            continue
+        steps = steps_of_runs(run_fact(one) for one in stored.runs.get(key, ()))
+        if chain_between(steps, base=row.governed_head, head=row.observed_head):
+            continue
+        may_hold_merges = ancestry.ahead != 1 or key in stored.requests
+        found[key] = (
+            line_between(remote, target_of(repository), row.governed_head, row.observed_head)
+            if may_hold_merges
+            else None
+        )
+    return found
+
+
 def _names(facts: HeadFacts) -> set[str]:
     """Return the names that the rules compare: none where neither run nor lease is about them."""
+    merged = {name for one in facts.merges for name in names_in(one.runs, one.leases, one.pushes)}
     if not facts.runs and not facts.leases:
-        return set()
-    return names_in(facts.runs, facts.leases, facts.pushes) | {facts.pusher}
-
-
-def _gates(
-    runs: Mapping[BranchKey, Sequence[RunRecord]],
-    rows: Mapping[BranchKey, BranchRow],
-    policy_of: Mapping[BranchKey, Policy],
-) -> dict[BranchKey, tuple[GateFact, ...]]:
-    """Return what hosts announced of required gates at the heads of runs on the way to the head."""
-    shas: dict[BranchKey, set[str]] = {}
-    for key, some in runs.items():
-        head = rows[key].observed_head
-        if not policy_of[key].changes.required_gates or head is None:
-            continue
-        steps = steps_of_runs(run_fact(one) for one in some)
-        on_the_way = steps_between(steps, base=rows[key].governed_head, head=head)
-        shas[key] = {step.head for step in on_the_way}
-    found = gates_by_sha((key[0], sha) for key, some in shas.items() for sha in some)
-    return {
-        key: tuple(
-            GateFact(gate.context, gate.sha, gate.state)
-            for sha in sorted(some)
-            for gate in found.get((key[0], sha), ())
-            if gate.context in policy_of[key].changes.required_gates
-        )
-        for key, some in shas.items()
-    }
+        return merged
+    return names_in(facts.runs, facts.leases, facts.pushes) | {facts.pusher} | merged
 
 
 def _only_fresh(
@@ -166,20 +248,16 @@ def _only_fresh(
 
 def _head_facts(
     task: ClaimedTask,
-    row: BranchRow,
+    key: BranchKey,
     repository: RepositoryRow,
-    policy: Policy,
+    stored: _Stored,
     ancestry: Ancestry,
-    *,
-    pushes: tuple[Push, ...],
-    runs: Sequence[RunRecord],
-    leases: Sequence[Lease],
-    requests: Sequence[PullRequest],
-    gates: tuple[GateFact, ...],
+    work: MergedWork,
 ) -> HeadFacts:
+    row, policy, pushes = stored.rows[key], stored.policy_of[key], stored.pushes[key]
     now = class_of(task.branch, repository, policy)
     held = held_class_of(task.branch, row, repository, policy)
-    known = [pull_request_fact(one) for one in requests]
+    known = [pull_request_fact(one) for one in stored.requests.get(key, ())]
     onto = [one for one in known if one.base_branch == task.branch]
     from_it = [one for one in known if one.head_branch == task.branch and not one.from_fork]
     heads = {row.observed_head, *(push.after for push in pushes)} - {None}
@@ -195,12 +273,12 @@ def _head_facts(
         pusher=row.pusher,
         relation=ancestry.relation,
         relation_reason=ancestry.reason,
-        ahead=ancestry.ahead,
+        ahead=None if ancestry.ahead is None else ancestry.ahead - work.governed_commits,
         behind=ancestry.behind,
-        changed=ChangedPaths(ancestry.paths_known, ancestry.paths, ancestry.paths_truncated),
+        changed=_changed(ancestry, work),
         committer=ancestry.committer,
-        runs=tuple(run_fact(one) for one in runs),
-        leases=tuple(lease_fact(one) for one in leases),
+        runs=tuple(run_fact(one) for one in stored.runs.get(key, ())),
+        leases=tuple(lease_fact(one) for one in stored.leases.get(key, ())),
         merged_pull_requests=tuple(
             one
             for one in onto
@@ -211,8 +289,17 @@ def _head_facts(
         pushes=pushes,
         merged_from=_merged_away(row, from_it),
         open_onto=(() if row.observed_head else tuple(one for one in onto if one.state == "open")),
-        gates=gates,
+        merges=work.merges,
+        updates=work.updates,
+        inside_runs=work.inside_runs,
     )
+
+
+def _changed(ancestry: Ancestry, work: MergedWork) -> ChangedPaths:
+    """Return the paths that changed, but for those that came governed from another branch."""
+    if work.own_paths is None or not work.own_paths_known or not ancestry.paths:
+        return ChangedPaths(ancestry.paths_known, ancestry.paths, ancestry.paths_truncated)
+    return ChangedPaths(known=True, paths=work.own_paths, truncated=False)
 
 
 def _merged_away(row: BranchRow, from_it: Sequence[PullRequestFact]) -> tuple[PullRequestFact, ...]:

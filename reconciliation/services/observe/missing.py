@@ -75,6 +75,7 @@ def observe_missing_run(
                 for base in bases
             ),
             same_as=_same_as(key, rows, repository.default_branch),
+            came_by=_came_by(row),
             head_push=pushes[key],
             push_leases=tuple(lease_fact(one) for one in at_push.get(key, [])),
             base_gates=tuple(
@@ -91,6 +92,11 @@ def _names(facts: MissingRunFacts) -> set[str]:
     if not facts.runs or facts.head_push is None:
         return set()
     return names_in(facts.runs, facts.push_leases, [facts.head_push])
+
+
+def _came_by(row: BranchRow) -> str:
+    is_merge = row.governed_by.startswith(("pull_request:", "update:"))
+    return row.governed_by if is_merge and row.governed_head == row.observed_head else ""
 
 
 def _head_push(row: BranchRow) -> Push | None:

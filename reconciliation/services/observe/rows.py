@@ -15,6 +15,7 @@ def run_fact(row: RunRecord) -> RunFact:
         lease_id=row.lease_id,
         last_heartbeat_at=row.last_heartbeat_at,
         gates=tuple(sorted(row.gate_results.items())),
+        has_counted=row.counted_at is not None,
     )
 
 

@@ -47,6 +47,27 @@ def announce_pull_request(loop: Loop, number: int, *, head: str, sha: str) -> No
     _say(loop, "pull_request", {"action": "opened", "number": number, "pull_request": request})
 
 
+def announce_merge(
+    loop: Loop, number: int, *, head: str, sha: str, merge_sha: str, from_fork: bool = False
+) -> None:
+    """Say that a pull request onto main was merged."""
+    fork = REPOSITORY | {"id": 8, "full_name": "mallory/api"}
+    request = {
+        "number": number,
+        "title": "",
+        "state": "closed",
+        "merged": True,
+        "merge_commit_sha": merge_sha,
+        "merged_at": loop.now.isoformat(),
+        "user": {"login": "alice"},
+        "head": {"ref": head, "sha": sha, "repo": fork if from_fork else REPOSITORY},
+        "base": {"ref": "main", "sha": "a" * 40, "repo": REPOSITORY},
+        "labels": [],
+        "updated_at": loop.now.isoformat(),
+    }
+    _say(loop, "pull_request", {"action": "closed", "number": number, "pull_request": request})
+
+
 def _say(loop: Loop, event: str, document: dict[str, Any]) -> None:
     loop.deliveries += 1
     body = json.dumps(document | {"repository": REPOSITORY, "sender": {"login": "ci"}}).encode()

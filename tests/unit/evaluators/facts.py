@@ -17,6 +17,7 @@ from reconciliation.domain.facts import (
     HeadFacts,
     LeaseFact,
     LeaseRenewalFacts,
+    MergeFact,
     MissingRunFacts,
     Place,
     PullRequestFact,
@@ -101,6 +102,27 @@ def request(number: int = 7, **values: Any) -> PullRequestFact:
         "labels": (),
     }
     return PullRequestFact(number=number, **(known | values))
+
+
+def merge(number: int = 7, **values: Any) -> MergeFact:
+    """Return the squash merge A..B of a pull request at C that bob recorded and pushed from A."""
+    known: dict[str, Any] = {
+        "method": "squash",
+        "before": A,
+        "after": B,
+        "change": "same",
+        "reason": "",
+        "source_branch": "topic",
+        "source_bases": (A,),
+        "source_head": C,
+        "from_fork": False,
+        "runs": (run(A, C),),
+        "updates": (),
+        "pushes": (push("bob", A, C),),
+        "leases": (),
+        "gates": (),
+    }
+    return MergeFact(number=number, **(known | values))
 
 
 def gate(context: str, sha: str = B, state: str = "success") -> GateFact:

@@ -16,12 +16,14 @@ from reconciliation.domain.facts import (
     HeadFacts,
     LeaseFact,
     LeaseRenewalFacts,
+    MergeFact,
     MissingRunFacts,
     Place,
     PullRequestFact,
     Push,
     RunFact,
     StaleFacts,
+    UpdateFact,
 )
 from reconciliation.domain.observation import AnnouncedMove, HeadMove, ObservationFacts
 from reconciliation.domain.risk import RULE_WEIGHTS
@@ -105,6 +107,32 @@ REQUESTS = st.builds(
     labels=tuples(st.sampled_from(["governed", "wip"])),
     merged_at=st.none() | MOMENTS,
 )
+UPDATES = st.builds(
+    UpdateFact,
+    source=BRANCHES,
+    before=SHAS,
+    after=SHAS,
+    change=st.sampled_from(["same", "differs", "unknown"]),
+    reason=TEXT,
+)
+MERGES = st.builds(
+    MergeFact,
+    number=st.integers(1, 9),
+    method=st.sampled_from(["merge", "squash", "rebase", "fast_forward"]),
+    before=SHAS,
+    after=SHAS,
+    change=st.sampled_from(["same", "differs", "unknown"]),
+    reason=TEXT,
+    source_branch=BRANCHES,
+    source_bases=tuples(SHAS, 2),
+    source_head=SHAS,
+    from_fork=st.booleans(),
+    runs=named(RUNS, "run_id"),
+    updates=tuples(UPDATES, 2),
+    pushes=tuples(PUSHES, 2),
+    leases=named(LEASES, "lease_id"),
+    gates=tuples(GATES, 2),
+)
 CHANGED = st.builds(
     ChangedPaths,
     known=st.booleans(),
@@ -143,6 +171,9 @@ def head_drift_facts() -> st.SearchStrategy[HeadFacts]:
         open_onto=named(REQUESTS, "number"),
         gates=tuples(GATES),
         aliases=ALIASES,
+        merges=named(MERGES, "number"),
+        updates=tuples(UPDATES, 2),
+        inside_runs=st.sampled_from([(), ("run-1",)]),
     )
 
 
