@@ -3,6 +3,8 @@
 import re
 import shlex
 
+from governance.domain.refs import LONG_NAME_MARK
+
 REMOTE = "origin"
 
 _BYTE = re.compile(r"\\x([0-9a-f]{2})")
@@ -11,7 +13,12 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_./:=@,+~^{}-]")
 
 
 def git_command(*arguments: str) -> str:
-    """Return a git command, quoted for POSIX shells."""
+    """Return a git command, quoted for POSIX shells; empty when a name in it was too long to keep.
+
+    Only its beginning is known then, and a command with another name would do something else.
+    """
+    if any(LONG_NAME_MARK in argument for argument in arguments):
+        return ""
     return " ".join(("git", *(shell_word(argument) for argument in arguments)))
 
 

@@ -3,6 +3,8 @@
 import re
 
 MAX_BRANCH_LENGTH = 1000
+LONG_NAME_MARK = "\\~"
+"""Follows the beginning of a branch name that is longer than that, before a digest of all of it."""
 
 _HEADS = "refs/heads/"
 # Why git refuses refs/heads/NAME or refs/tags/NAME (git-check-ref-format).

@@ -80,14 +80,14 @@ def _wording_of_class(facts: HeadFacts, drift_class: str) -> Wording:
         short(facts.observed_head),
     )
     ref = f"refs/heads/{branch}"
-    # Only a clone can bring back what the host may have thrown away.
-    in_clone = f" The command needs a clone that has {governed}."
     restore = git_command(
         "push",
         f"--force-with-lease={ref}:{facts.observed_head or ''}",
         "origin",
         f"{facts.governed_head}:{ref}",
     )
+    # Only a clone can bring back what the host may have thrown away.
+    in_clone = f" The command needs a clone that has {governed}." if restore else ""
     if drift_class == "fast_forward":
         count = "commits" if facts.ahead is None else f"{facts.ahead} commit{_s(facts.ahead)}"
         return Wording(
@@ -161,7 +161,11 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
             if facts.merged_by
             else "Ask its author; retire it only when its commits are not needed."
         )
-        + f" Restore it any time with: {restore_command(branch, head)}",
+        + (
+            f" Restore it any time with: {restore}"
+            if (restore := restore_command(branch, head))
+            else " Its name is too long: no command can be printed."
+        ),
         git_command(
             "push",
             f"--force-with-lease=refs/heads/{branch}:{head}",
@@ -184,7 +188,8 @@ def sync_command(default_branch: str) -> str:
 
 def _fetched(*arguments: str) -> str:
     """Return a command that works in any clone, however long ago it was brought up to date."""
-    return f"{git_command('fetch', 'origin')} && {git_command(*arguments)}"
+    command = git_command(*arguments)
+    return f"{git_command('fetch', 'origin')} && {command}" if command else ""
 
 
 def _s(count: int) -> str:

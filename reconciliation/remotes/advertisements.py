@@ -6,15 +6,18 @@ Knows protocol v2 (capabilities and ls-refs), the v0/v1 ref advertisement, and t
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from governance.domain.refs import LONG_NAME_MARK, MAX_BRANCH_LENGTH
 from reconciliation.remotes.base import RemoteHeads, RemoteMalformed, is_null_id
 from reconciliation.remotes.failures import failure_in_words_of_the_server
 from reconciliation.remotes.pktlines import Mark, frame, section, unframe
 
 _HEADS = b"refs/heads/"
+_LONG_NAME_HEAD = 200
 _ID_LENGTHS = {"sha1": 40, "sha256": 64}
 _OBJECT_ID = re.compile(rb"[0-9a-f]+")
 # git-check-ref-format, in bytes; `governance.domain.refs` says the same of text.
@@ -179,6 +182,11 @@ def _heads(
 def _decode_name(name: bytes) -> str:
     if not name or _NOT_IN_REF_NAMES.search(name):
         raise RemoteMalformed(f"answer has a ref name git forbids: {name[:80]!r}")
+    if len(name) > MAX_BRANCH_LENGTH:
+        # No index of a database holds more. The digest keeps it distinct, and no name of git's
+        # holds a backslash.
+        digest = hashlib.sha256(name).hexdigest()[:32]
+        return name[:_LONG_NAME_HEAD].decode("utf-8", "backslashreplace") + LONG_NAME_MARK + digest
     return name.decode("utf-8", "backslashreplace")
 
 

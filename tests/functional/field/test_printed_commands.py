@@ -4,6 +4,7 @@ The names are bytes as git has them; each command runs in a clone that has the c
 """
 
 import os
+import random
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -215,3 +216,30 @@ def test_what_is_printed_about_a_name_of_other_bytes_works(server: GitServer) ->
             check=True,
         )
         assert (BYTES_NAME in listed.stdout) is there
+
+
+@pytest.mark.django_db
+def test_a_name_too_long_for_any_index_is_governed_and_no_command_is_printed(
+    server: GitServer,
+) -> None:
+    bare = Bare(server.root / "long.git")
+    bare.point("main", bare.commit(date=days_ago(100)))
+    old = bare.commit(bare.head("main"), date=days_ago(90))
+    # Packed references may be longer than any path; random letters cannot be compressed.
+    letters = random.Random(7)
+    names = ["".join(letters.choices("abcdefghijklmnop", k=3000)) for _ in range(2)]
+    packed = "".join(f"{old} refs/heads/{name}\n" for name in sorted(names))
+    (bare.folder / "packed-refs").write_text(f"# pack-refs with: sorted\n{packed}")
+
+    connect(server, "long")
+    findings = {one["branch"]: one for one in reconcile("long")["findings"]}
+
+    assert len(findings) == 2
+    for name, finding in findings.items():
+        assert (len(name) < 1000, finding["command"], finding["actual"]["restore"]) == (
+            True,
+            "",
+            "",
+        )
+        assert "Restore it any time with" not in finding["recommendation"]
+        assert "no command can be printed" in finding["recommendation"]
