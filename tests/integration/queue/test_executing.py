@@ -180,7 +180,9 @@ def test_a_worker_whose_claim_was_taken_back_can_no_longer_write(queue: Queue) -
         status="succeeded",
         ended_at=queue.clock.now,
     )
-    Branch.objects.update(observed_head=HEAD_B, observed_at=queue.clock.now)
+    Branch.objects.update(
+        observed_head=HEAD_B, observed_at=queue.clock.now, pusher="alice", announced_by="webhook"
+    )
     queue.remote.reset(repository.clone_url, "topic", HEAD_B)
     [pk] = queue.drifts(repository, "topic")
     claimed = queue.claim("ada")
