@@ -110,7 +110,7 @@ def deliver(served: Served, delivery: str) -> float:
     return time.monotonic() - began
 
 
-def best_of(measure: "list[float]") -> float:
+def middle_of(measure: "list[float]") -> float:
     """Return the middle one: a machine that runs other things must not fail the test."""
     return sorted(measure)[len(measure) // 2]
 
@@ -151,8 +151,8 @@ def test_two_thousand_idle_connections_and_fifty_endless_bodies_leave_the_site_f
             over.set()
             sender.join()
 
-    assert best_of(deliveries) < 1
-    assert best_of(checks) < 0.1
+    assert middle_of(deliveries) < 1
+    assert middle_of(checks) < 0.1
 
 
 def test_connections_that_stay_open_after_their_answer_stop_nothing(served: Served) -> None:
@@ -161,7 +161,7 @@ def test_connections_that_stay_open_after_their_answer_stop_nothing(served: Serv
             connection = crowd.connect(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert answer_to(connection)[0] == 200
 
-        assert deliver(served, "after-browsers") < 1
+        assert middle_of([deliver(served, f"after-{number}") for number in range(5)]) < 1
 
 
 def test_idle_connections_and_slow_headers_are_closed_in_time(served: Served) -> None:
@@ -211,5 +211,8 @@ def test_readers_that_never_read_hold_no_thread(served: Served) -> None:
         for _ in range(64):
             crowd.connect(request, buffer_bytes=4096)
         time.sleep(0.5)
-        assert deliver(served, "unread") < 1
-        assert healthz(served) < 0.5
+        deliveries = [deliver(served, f"unread-{number}") for number in range(5)]
+        checks = [healthz(served) for _ in range(5)]
+
+    assert middle_of(deliveries) < 1
+    assert middle_of(checks) < 0.5
