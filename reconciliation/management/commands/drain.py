@@ -24,6 +24,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from audit.correlation import correlated, new_correlation_id
+from reconciliation.selectors.unfinished import QueueLeft, queue_left
 from reconciliation.services.execute import Drained
 from reconciliation.services.installation import (
     configured_limits,
@@ -123,8 +124,16 @@ class Command(BaseCommand):
             time.sleep(0.05)
 
     def _print(self, total: Drained, *, seconds: float, as_json: bool) -> None:
+        left = queue_left(now=timezone.now())
         if as_json:
-            document = {**asdict(total), "seconds": round(seconds, 3)}
+            document = {
+                **asdict(total),
+                "seconds": round(seconds, 3),
+                "left": {
+                    **asdict(left),
+                    "next_due_at": left.next_due_at and left.next_due_at.isoformat(),
+                },
+            }
             self.stdout.write(json.dumps(document, indent=1))
             return
         self.stdout.write(
@@ -134,10 +143,21 @@ class Command(BaseCommand):
             f" {total.batches} batches in {timedelta(seconds=round(seconds))}"
         )
         if total.ran_out_of_time:
-            self.stdout.write("The time was up; there may be more to do.")
+            self.stdout.write("The time was up.")
+        self.stdout.write(_left_in_words(left))
 
 
 def _tick() -> None:
     correlation_id = new_correlation_id()
     with correlated(correlation_id):
         tick_here(correlation_id=correlation_id, now=timezone.now())
+
+
+def _left_in_words(left: QueueLeft) -> str:
+    if not (left.due or left.later or left.held or left.running):
+        return "Nothing is left in the queue."
+    later = f" (the first at {left.next_due_at.isoformat()})" if left.next_due_at else ""
+    return (
+        f"Left in the queue: {left.due} due, {left.later} not due yet{later}, {left.held} held"
+        f" because their host is down, {left.running} running in other processes."
+    )

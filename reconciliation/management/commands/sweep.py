@@ -74,6 +74,11 @@ class Command(BaseCommand):
             f"{len(planned.worklist.items)} tasks {verb}; {planned.considered} repositories"
             f" considered, skipped: {skipped or 'none'}"
         )
+        if left := sum(number for _, number in planned.choice.skipped):
+            self.stdout.write(
+                f"{left} due repositories are left for later sweeps; run `sweep` again, or let the"
+                " scheduler take them in turns."
+            )
         self.stdout.write(f"worklist digest {planned.worklist.digest}")
 
 

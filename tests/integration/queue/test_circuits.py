@@ -355,7 +355,8 @@ def test_who_asks_for_a_repository_has_its_host_asked_at_once(queue: Queue) -> N
 
     plan_pass(place, correlation_id="by-hand", now=queue.clock.now)
     queue.drain()
-    assert {one["error"] for one in result_of(place, correlation_id="by-hand").troubles} == {
+    by_hand = result_of(place, correlation_id="by-hand", now=queue.clock.now)
+    assert {one["error"] for one in by_hand.troubles} == {
         "https://git.example is down: connection refused"
     }
 
@@ -363,7 +364,7 @@ def test_who_asks_for_a_repository_has_its_host_asked_at_once(queue: Queue) -> N
     plan_pass(place, correlation_id="again", now=queue.clock.forward(seconds=1))
     queue.drain()
     assert states(ids) == {("completed", 1)}
-    assert result_of(place, correlation_id="again").troubles == []
+    assert result_of(place, correlation_id="again", now=queue.clock.now).troubles == []
 
 
 def test_who_asks_does_not_hurry_a_host_that_named_its_own_time(queue: Queue) -> None:
