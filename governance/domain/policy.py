@@ -72,6 +72,7 @@ class StaleBranchRules:
     idle_days: int
     notice_days: int
     stale_base_commits: int
+    compare_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ DEFAULT_DOCUMENT: dict[str, Any] = {
         "idle_days": 60,
         "notice_days": 7,
         "stale_base_commits": 8,
+        "compare_files": False,
     },
     "missing_run": {"mode": "alert", "grace_seconds": 600},
     "runs": {"require_lease": False},
@@ -245,6 +247,8 @@ def policy_from_document(document: Mapping[str, Any]) -> Policy:
             idle_days=stale["idle_days"],
             notice_days=stale["notice_days"],
             stale_base_commits=stale["stale_base_commits"],
+            # Not in documents of decisions made before there was a choice.
+            compare_files=stale.get("compare_files", False),
         ),
         missing_run=MissingRunRules(
             mode=Mode(missing["mode"]), grace_seconds=missing["grace_seconds"]

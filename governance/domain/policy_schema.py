@@ -184,6 +184,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Notice before retirement is recommended."),
     Setting("stale_branch.stale_base_commits", Whole(1, 100_000), "commits", _REPLACE, _LOWER,
             "How far a branch may be behind the default branch."),
+    Setting("stale_branch.compare_files", FLAG, "", _REPLACE, _FIXED,
+            "Fetch the few files that decide whether an idle branch was merged."),
     Setting("missing_run.mode", MODE, "", _REPLACE, _HIGHER,
             "What the missing run check may do."),
     Setting("missing_run.grace_seconds", Whole(0, 86_400), "seconds", _REPLACE, _LOWER,

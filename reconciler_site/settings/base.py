@@ -199,6 +199,17 @@ ALLOWED_LOCAL_REMOTE_ROOTS: list[str] = env.list("RECONCILER_ALLOWED_LOCAL_ROOTS
 ALLOW_INSECURE_HTTP_REMOTES = env.bool("RECONCILER_ALLOW_INSECURE_HTTP", False)
 # Servers without partial fetch give no history unless whole files may be brought into the mirror.
 ALLOW_UNFILTERED_FETCHES = env.bool("RECONCILER_ALLOW_UNFILTERED_FETCHES", False)
+# How long git may take: one look into a mirror; one fetch, however large, while it moves; silence.
+GIT_SECONDS = env.float("RECONCILER_GIT_SECONDS", 60.0)
+FETCH_SECONDS = env.float("RECONCILER_FETCH_SECONDS", 240.0)
+FETCH_SILENCE_SECONDS = env.float("RECONCILER_FETCH_SILENCE_SECONDS", 60.0)
+# Silence of a host that is asked for its heads.
+HOST_SILENCE_SECONDS = env.float("RECONCILER_HOST_SILENCE_SECONDS", 15.0)
+# How far equal changes of an idle branch are looked for; commits of a repository read at once.
+LOOK_BACK_COMMITS = env.int("RECONCILER_LOOK_BACK_COMMITS", 200)
+LOOK_BACK_BRANCH_COMMITS = env.int("RECONCILER_LOOK_BACK_BRANCH_COMMITS", 50)
+LOOK_BACK_PATHS = env.int("RECONCILER_LOOK_BACK_PATHS", 500)
+HISTORY_COMMITS = env.int("RECONCILER_HISTORY_COMMITS", 250_000)
 BLOCK_PRIVATE_REMOTES = env.bool("RECONCILER_BLOCK_PRIVATE_REMOTES", False)
 PUBLIC_URL = env.str("RECONCILER_PUBLIC_URL", "http://127.0.0.1:8000")
 

@@ -37,6 +37,9 @@ class EvidenceSerializer(serializers.Serializer[Any]):
     )
     merged_pull_requests = serializers.ListField(child=serializers.IntegerField())
     would_close = StackedRequestSerializer(many=True)
+    merge_unknown = serializers.CharField(
+        help_text="Why it cannot be told whether the branch is merged, or empty."
+    )
 
 
 class RetirementSerializer(serializers.Serializer[Any]):

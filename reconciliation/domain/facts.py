@@ -208,6 +208,8 @@ class StaleFacts:
     pull_requests_onto: tuple[PullRequestFact, ...]
     leases: tuple[LeaseFact, ...]
     running_runs: tuple[RunFact, ...]
+    merge_unknown: str = later("")
+    """Why it cannot be told whether the default branch holds the change, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

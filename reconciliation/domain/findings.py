@@ -56,6 +56,8 @@ class Evidence:
     merged_pull_requests: tuple[int, ...]
     would_close: tuple[StackedRequest, ...]
     """By number."""
+    merge_unknown: str = later("")
+    """Why it cannot be told whether the branch is merged, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

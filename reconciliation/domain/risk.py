@@ -47,6 +47,7 @@ RULE_WEIGHTS: dict[str, int] = {
     # stale branches
     "stale.idle_merged": 20,
     "stale.idle_unmerged": 25,
+    "stale.idle_merge_unknown": 25,
     "stale.notice": 5,
     "stale.base_behind": 30,
     # missing run records

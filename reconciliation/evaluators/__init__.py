@@ -39,7 +39,7 @@ RULES_VERSIONS: dict[str, int] = {
     "lease_renewal": 1,
     "missing_run": 3,
     "observe_refs": 1,
-    "stale_branch": 5,
+    "stale_branch": 6,
 }
 """Task kind to the number of its rules, which every decision carries.
 

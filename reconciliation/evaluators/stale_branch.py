@@ -84,12 +84,18 @@ def evaluate_stale_branch(facts: StaleFacts, policy: Policy, now: datetime) -> D
         return replace(decision, reason=told, evidence=_if_stacked(facts, reason))
     if idle_days < rules.idle_days:
         return _with_stale_base(facts, policy, "active", "")
-    stable_class = "merged" if facts.merged_by else "unmerged"
+    stable_class = _sub_class(facts)
     if idle_days < rules.idle_days + rules.notice_days:
         hits = [hit("stale.notice", policy, inputs=(("sub_class", stable_class),))]
         return _decide("notice", stable_class, hits, facts, policy, idle_days)
     hits = [hit(f"stale.idle_{stable_class}", policy, inputs=(("merged_by", facts.merged_by),))]
     return _decide("recommend_retirement", stable_class, hits, facts, policy, idle_days)
+
+
+def _sub_class(facts: StaleFacts) -> str:
+    if facts.merged_by:
+        return "merged"
+    return "merge_unknown" if facts.merge_unknown else "unmerged"
 
 
 def _stacked(facts: StaleFacts) -> tuple[StackedRequest, ...]:
@@ -111,6 +117,7 @@ def _evidence(facts: StaleFacts) -> Evidence:
             sorted(one.number for one in facts.pull_requests_from if one.state == "merged")
         ),
         would_close=_stacked(facts),
+        merge_unknown="" if facts.merged_by else facts.merge_unknown,
     )
 
 
@@ -161,6 +168,7 @@ def _decide(
         actual=(
             ("head_sha", facts.observed_head or ""),
             ("merged_by", facts.merged_by),
+            *((("merge_unknown", facts.merge_unknown),) if stable_class == "merge_unknown" else ()),
             ("merged_pull_requests", ", ".join(f"#{number}" for number in sorted(merged))),
             ("behind_default", _number(facts.behind_default)),
             ("idle_days", str(idle_days)),

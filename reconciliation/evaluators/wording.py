@@ -146,7 +146,7 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
         "pull_request": "its pull request is merged",
         "ancestry": "all of its commits are in the default branch",
         "equivalence": "the default branch holds the same change",
-    }.get(facts.merged_by, "no merge of it is known")
+    }.get(facts.merged_by) or _unmerged_words(facts)
     summary = f"{branch} has been idle for {idle_days} days and {how}."
     if notice_days:
         return Wording(
@@ -174,6 +174,12 @@ def retirement_wording(facts: StaleFacts, *, idle_days: int, notice_days: int) -
             f"refs/heads/{branch}",
         ),
     )
+
+
+def _unmerged_words(facts: StaleFacts) -> str:
+    if facts.merge_unknown:
+        return f"whether it is merged cannot be told: {facts.merge_unknown}"
+    return "no merge of it is known"
 
 
 def restore_command(branch: str, head: str) -> str:

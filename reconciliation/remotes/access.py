@@ -35,7 +35,7 @@ def open_access(
     url: str,
     credential: Credential | None,
     connect_timeout_seconds: float,
-    read_timeout_seconds: float,
+    silence_seconds: float,
     block_private_addresses: bool,
     user_agent: str,
 ) -> Access:
@@ -53,7 +53,7 @@ def open_access(
     secrets: tuple[str, ...] = ()
     if remote.is_http:
         config |= _http_config(
-            remote, address, silence_seconds=read_timeout_seconds, user_agent=user_agent
+            remote, address, silence_seconds=silence_seconds, user_agent=user_agent
         )
         if credential is not None:
             header = authorization(credential)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol
@@ -207,6 +207,36 @@ class ChangedEntries:
         return ChangedPaths(tuple(self.entries), self.truncated, self.known, self.reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a branch's head stands to the head of the branch that it would be merged into.
+
+    `comparison` is of (branch's head, target's head). `merged_by` is `ancestry`, `equivalence` or
+    empty; `merge_unknown` says why it cannot be told whether the target holds the change.
+    """
+
+    comparison: Comparison
+    merged_by: str = ""
+    merge_unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookBack:
+    """How far equal changes are looked for: commits of the target, commits and paths of a branch.
+
+    `history` is the largest number of commits that is read at once; beyond it each branch is
+    compared by itself, and equal changes are not looked for.
+    """
+
+    commits: int = 200
+    branch_commits: int = 50
+    paths: int = 500
+    history: int = 250_000
+
+
+LOOK_BACK = LookBack()
+
+
 class Remote(Protocol):
     """One way to read remotes. All methods may raise `RemoteError`s; none writes to a remote."""
 
@@ -245,6 +275,27 @@ class Remote(Protocol):
         self, target: RemoteTarget, old: str, new: str, *, limit: int
     ) -> ChangedEntries:
         """Return the paths that differ, with the object ids on both sides."""
+
+    def changes(
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]], *, limit: int
+    ) -> dict[tuple[str, str], ChangedEntries]:
+        """Do so for many pairs at once, at hardly more cost than for one."""
+
+    def standings(
+        self,
+        target: RemoteTarget,
+        heads: Mapping[str, str],
+        *,
+        base: tuple[str, str],
+        look_for_changes: Collection[str],
+        compare_files: Collection[str] = (),
+    ) -> dict[str, Standing]:
+        """Return how each head (branch name -> id) stands to `base`, a (branch name, id).
+
+        Brings the history of all of them into the mirror first. Whether `base` holds the change of
+        a branch under other commits costs trees of many commits: it is looked for where the branch
+        is one of `look_for_changes`. Of `compare_files` the few files that decide are fetched.
+        """
 
 
 class NewRemote(Remote, Protocol):

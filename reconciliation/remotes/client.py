@@ -6,29 +6,34 @@ mirror per repository below `mirror_root`. Safe to share between threads and pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from reconciliation.remotes.base import (
+    LOOK_BACK,
     NULL_ID,
     ChangedEntries,
     ChangedPaths,
     CommitInfo,
     Comparison,
     HistoryUnknown,
+    LookBack,
     RemoteHeads,
     RemoteTarget,
+    Standing,
     is_null_id,
     require_object_id,
 )
 from reconciliation.remotes.git import Git
 from reconciliation.remotes.history import INCOMPLETE, commits_between, compare_pairs
 from reconciliation.remotes.mirror import Mirror, adopt_mirror
+from reconciliation.remotes.mirror_changes import read_changes
+from reconciliation.remotes.mirror_standings import MirrorStandings
 from reconciliation.remotes.objects import parse_commit
 from reconciliation.remotes.protocol import Limits
 from reconciliation.remotes.reach import Reach
+from reconciliation.remotes.readers import ObjectReaders
 from reconciliation.remotes.supply import Supply
-from reconciliation.remotes.trees import changed_entries
 from reconciliation.remotes.urls import UrlRules
 
 
@@ -46,10 +51,15 @@ class GitRemote:
         connect_timeout_seconds: float = 5,
         read_timeout_seconds: float = 15,
         git_timeout_seconds: float = 60,
+        fetch_seconds: float = 240,
+        fetch_silence_seconds: float = 60,
+        look_back: LookBack = LOOK_BACK,
         user_agent: str = "git/reconciler",
     ) -> None:
         self._mirror_root = mirror_root.resolve()
-        self._git = Git(timeout_seconds=git_timeout_seconds)
+        self._git = Git(timeout_seconds=git_timeout_seconds, fetch_seconds=fetch_seconds)
+        self._readers = ObjectReaders(self._git)
+        self._standings = MirrorStandings(self._git, look_back)
         self._reach = Reach(
             self._git,
             rules=UrlRules(tuple(allowed_local_roots), allow_insecure_http),
@@ -60,6 +70,7 @@ class GitRemote:
             ),
             block_private_addresses=block_private_addresses,
             allow_unfiltered_fetches=allow_unfiltered_fetches,
+            fetch_silence_seconds=fetch_silence_seconds,
             user_agent=user_agent,
         )
 
@@ -129,17 +140,54 @@ class GitRemote:
         self, target: RemoteTarget, old: str, new: str, *, limit: int
     ) -> ChangedEntries:
         """Return what differs between two commits, with the ids on both sides; see `Remote`."""
+        return self.changes(target, [(old, new)], limit=limit)[old, new]
+
+    def changes(
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]], *, limit: int
+    ) -> dict[tuple[str, str], ChangedEntries]:
+        """Return what differs between many pairs of commits; see `Remote`."""
         supply = self._supply(target)
-        if lacking := supply.obtain({require_object_id(old), require_object_id(new)}):
-            reason = _all_reasons(lacking)
-            return ChangedEntries({}, truncated=False, known=False, reason=reason)
-        commits = self.commits(target, [old, new])
-        trees = commits[old].tree, commits[new].tree
-        return changed_entries(*trees, limit=limit, read=supply.read_trees)
+        lacking = supply.obtain({require_object_id(oid) for pair in pairs for oid in pair})
+        unknown = {
+            pair: ChangedEntries({}, truncated=False, known=False, reason=_all_reasons(reasons))
+            for pair in pairs
+            if (reasons := {oid: lacking[oid] for oid in pair if oid in lacking})
+        }
+        askable = [pair for pair in dict.fromkeys(pairs) if pair not in unknown]
+        return unknown | read_changes(supply, askable, limit=limit)
+
+    def standings(
+        self,
+        target: RemoteTarget,
+        heads: Mapping[str, str],
+        *,
+        base: tuple[str, str],
+        look_for_changes: Collection[str],
+        compare_files: Collection[str] = (),
+    ) -> dict[str, Standing]:
+        """Return how each head stands to `base`; see `Remote`.
+
+        What was answered once is remembered beside the mirror: asked again about the same heads,
+        this starts no process.
+        """
+        for oid in (base[1], *heads.values()):
+            require_object_id(oid)
+        return self._standings.of(
+            self._supply(target),
+            heads,
+            base=base,
+            look_for=look_for_changes,
+            prove_for=compare_files,
+            compare=lambda pairs: self.compare(target, pairs),
+        )
 
     def adopt(self, mirror_key: str, *, new_key: str) -> None:
         """Give a mirror its final name; see `NewRemote`."""
         adopt_mirror(self._mirror_root, mirror_key, new_key=new_key)
+
+    def close(self) -> None:
+        """End the processes that are kept for the next question."""
+        self._readers.close()
 
     def _supply(self, target: RemoteTarget) -> Supply:
         mirror = Mirror(
@@ -148,7 +196,7 @@ class GitRemote:
             target.mirror_key,
             lock_timeout_seconds=self._git.timeout_seconds,
         )
-        return Supply(self._git, self._reach, target, mirror)
+        return Supply(self._git, self._reach, target, mirror, self._readers)
 
 
 def _all_reasons(lacking: Mapping[str, str]) -> str:

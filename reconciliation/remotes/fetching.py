@@ -1,4 +1,4 @@
-"""Bring commits, and single trees, from a remote into a locked mirror; never a file's content.
+"""Bring commits, and single trees and files, from a remote into a locked mirror.
 
 Everything is wanted by object id. A head that moved between listing and fetching, or that the
 server has forgotten, costs that head only: the rest still comes.
@@ -19,6 +19,7 @@ from reconciliation.remotes.tidying import KEPT
 
 _MAX_ROUNDS = 32
 _ROUNDS_BEFORE_ASKING = 4
+_ROUNDS_FOR_OBJECTS = 4
 # As git upload-pack says it (v2, v0 server, v0 client), and as JGit does.
 _NAMES_A_MISSING_OBJECT = re.compile(
     r"(?:not our ref|unadvertised object|want) ([0-9a-f]{40}(?:[0-9a-f]{24})?)\b"
@@ -89,14 +90,22 @@ def _fetch_commits(
     raise RemoteUnavailable("the remote's heads move faster than they can be fetched")
 
 
-def fetch_trees(git: Git, writer: MirrorWriter, access: Access, oids: Collection[str]) -> bool:
-    """Fetch exactly these trees, without what lies below; say whether the server gave them.
+def fetch_objects(git: Git, writer: MirrorWriter, access: Access, oids: Collection[str]) -> None:
+    """Fetch exactly these trees and files, without what lies below; those the server gives.
 
     Without negotiation, as when git itself fetches single objects: to a server that hears "I have
-    this commit", its trees may count as had.
+    this commit", its trees may count as had. A server that names what it lacks is asked again for
+    the rest; one that gives no single objects names one after the other, and is left after a few.
     """
     alone = replace(access, config={**access.config, "fetch.negotiationAlgorithm": "noop"})
-    return not _fetch(git, writer, alone, sorted(oids))
+    pending = set(oids)
+    for _ in range(_ROUNDS_FOR_OBJECTS):
+        if not pending:
+            return
+        missing = _fetch(git, writer, alone, sorted(pending))
+        if not missing:
+            return
+        pending -= missing
 
 
 def _fetch(git: Git, writer: MirrorWriter, access: Access, refspecs: list[str]) -> set[str]:
@@ -109,6 +118,7 @@ def _fetch(git: Git, writer: MirrorWriter, access: Access, refspecs: list[str]) 
         writer.call(stdin="".join(f"{refspec}\n" for refspec in refspecs).encode(), config=config),
         environment=access.environment,
         transports=(access.transport,),
+        fetches=True,
     )
     result = run_git(
         git,

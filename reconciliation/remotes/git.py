@@ -66,6 +66,7 @@ class Git:
     """The limits under which git runs."""
 
     timeout_seconds: float = 60
+    fetch_seconds: float = 240  # one fetch, however large; silence ends it sooner
     max_output_bytes: int = 64 * 1024 * 1024
 
 
@@ -79,6 +80,7 @@ class Call:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     transports: Sequence[Transport] = ()
     keep_open: Sequence[int] = ()  # e.g. a lock that must live as long as this process
+    fetches: bool = False  # may take as long as a fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def run_git(git: Git, *arguments: str, call: Call) -> GitResult:
         note_call()
     process = subprocess.Popen(
         ["git", *arguments],
-        env=_environment(call),
+        env=git_environment(call),
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -107,10 +109,11 @@ def run_git(git: Git, *arguments: str, call: Call) -> GitResult:
         start_new_session=True,
         pass_fds=tuple(call.keep_open),
     )
-    conversation = _Conversation(process, call.stdin, git, what=arguments[0])
+    limit = git.fetch_seconds if call.fetches else git.timeout_seconds
+    conversation = _Conversation(process, call.stdin, git, what=arguments[0], seconds=limit)
     try:
         conversation.run()
-        status = process.wait(timeout=git.timeout_seconds)
+        status = process.wait(timeout=limit)
     except subprocess.TimeoutExpired as error:
         raise GitTimedOut(f"git {arguments[0]} did not end") from error
     finally:
@@ -124,7 +127,8 @@ def run_git(git: Git, *arguments: str, call: Call) -> GitResult:
     return GitResult(status, b"".join(conversation.stdout), stderr)
 
 
-def _environment(call: Call) -> dict[str, str]:
+def git_environment(call: Call) -> dict[str, str]:
+    """Return the whole environment of a git process: nothing of ours but what it needs."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= _FIXED_ENVIRONMENT
     environment["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(call.transports)) or "none"
@@ -148,17 +152,23 @@ class _Conversation:
     """Feed stdin and collect stdout and the tail of stderr until both end, within the limits."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], to_send: bytes, git: Git, *, what: str
+        self,
+        process: subprocess.Popen[bytes],
+        to_send: bytes,
+        git: Git,
+        *,
+        what: str,
+        seconds: float,
     ) -> None:
         self._stdin, self._stdout, self._stderr = _pipes(process)
         self._unsent = memoryview(to_send)
-        self._git, self._what = git, what
+        self._git, self._what, self._seconds = git, what, seconds
         self._received = 0
         self.stdout: list[bytes] = []
         self.stderr = bytearray()
 
     def run(self) -> None:
-        deadline = time.monotonic() + self._git.timeout_seconds
+        deadline = time.monotonic() + self._seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ, self._take_output)
             selector.register(self._stderr, selectors.EVENT_READ, self._take_complaint)
@@ -167,8 +177,7 @@ class _Conversation:
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready and time.monotonic() >= deadline:
-                    limit = self._git.timeout_seconds
-                    raise GitTimedOut(f"git {self._what} took more than {limit:g} s")
+                    raise GitTimedOut(f"git {self._what} took more than {self._seconds:g} s")
                 for key, _ in ready:
                     is_over = key.data()
                     if is_over:

@@ -6,10 +6,11 @@ ancestor" then (2.39), which would be reported as a rewrite that never happened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from reconciliation.remotes.base import Comparison, HistoryUnknown, Relation
-from reconciliation.remotes.git import Call, Git, run_git
+from reconciliation.remotes.git import Call, Git, GitSaidTooMuch, run_git
 from reconciliation.remotes.graph import CommitGraph, newest_first
 
 INCOMPLETE = "the mirror's history is incomplete here (is the remote a shallow clone?)"
@@ -32,6 +33,52 @@ def compare_pairs(
         if graph is not None:
             return {(old, new): graph.compare(old, new) for old, new in pairs}
     return {(old, new): _compare_pair(git, git_dir, old, new) for old, new in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedHistory:
+    """Commits with their parents, children first, and when each was committed (Unix seconds)."""
+
+    parents: Mapping[str, tuple[str, ...]]
+    committed_at: Mapping[str, int]
+
+    def newest(self, tip: str, *, limit: int) -> tuple[str, ...]:
+        """Return at most `limit` commits of `tip`; order as in `newest_first`."""
+        found, waiting = {tip: self.parents[tip]}, [tip]
+        while waiting:
+            for parent in self.parents[waiting.pop()]:
+                if parent not in found:
+                    found[parent] = self.parents[parent]
+                    waiting.append(parent)
+        return newest_first(found, self.committed_at, limit=limit)
+
+
+def load_history(
+    git: Git, git_dir: str, tips: Collection[str], *, limit: int
+) -> LoadedHistory | None:
+    """Load the history of `tips` and of all kept heads, by one process.
+
+    Return None when it is longer than `limit` commits, or not all there.
+    """
+    try:
+        lines = _rev_list(
+            git,
+            git_dir,
+            "--topo-order",
+            "--parents",
+            "--timestamp",
+            f"--max-count={limit + 1}",
+            "--all",
+            tips=sorted(tips),
+        )
+    except GitSaidTooMuch:
+        return None
+    if lines is None or len(lines) > limit:
+        return None
+    return LoadedHistory(
+        {oid: tuple(parents) for _, oid, *parents in lines},
+        {oid: int(seconds) for seconds, oid, *_ in lines},
+    )
 
 
 def _load_graph(git: Git, git_dir: str, tips: set[str], *, limit: int) -> CommitGraph | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciliation.remotes.base import (
+    LOOK_BACK,
     NOT_THERE,
     NULL_ID,
     ChangedEntries,
@@ -20,15 +21,18 @@ from reconciliation.remotes.base import (
     CommitInfo,
     Comparison,
     HistoryUnknown,
+    LookBack,
     RemoteError,
     RemoteHeads,
     RemoteNotFound,
     RemoteTarget,
+    Standing,
     is_null_id,
     require_object_id,
 )
 from reconciliation.remotes.calls import note_call
 from reconciliation.remotes.graph import CommitGraph, newest_first
+from reconciliation.remotes.standings import Sources, find_standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class MemoryRepository:
 class MemoryRemote:
     """Repositories by clone URL, mirrors by mirror key. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, look_back: LookBack = LOOK_BACK) -> None:
+        self._look_back = look_back
         self._repositories: dict[str, MemoryRepository] = {}
         self._mirrors: dict[str, dict[str, MemoryCommit]] = {}
         self._lock = threading.RLock()
@@ -238,6 +243,64 @@ class MemoryRemote:
         }
         kept = dict(list(entries.items())[:limit])
         return ChangedEntries(kept, truncated=len(entries) > limit)
+
+    def changes(
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]], *, limit: int
+    ) -> dict[tuple[str, str], ChangedEntries]:
+        """Return what differs between many pairs of commits; see `Remote`."""
+        return {pair: self.changed_entries(target, *pair, limit=limit) for pair in pairs}
+
+    def standings(
+        self,
+        target: RemoteTarget,
+        heads: Mapping[str, str],
+        *,
+        base: tuple[str, str],
+        look_for_changes: Collection[str],
+        compare_files: Collection[str] = (),  # noqa: ARG002 - files have no lines here
+    ) -> dict[str, Standing]:
+        """Return how each head stands to `base`; see `Remote`."""
+        self.sync(target, {base[0]: base[1], **heads})
+        with self._lock:
+            mirror = self._mirror(target)
+            there = {
+                name: oid for name, oid in heads.items() if oid in mirror and base[1] in mirror
+            }
+            found = {
+                name: Standing(Comparison.unknown(NOT_THERE), "", NOT_THERE)
+                for name in heads
+                if name not in there
+            }
+            if not there:
+                return found
+            repository = MemoryRepository(commits=mirror)
+            needed = repository.history([base[1], *there.values()])
+            committed_at = {oid: commit.committed_at for oid, commit in needed.items()}
+            parents = {oid: commit.parents for oid, commit in needed.items()}
+            order = newest_first(parents, committed_at, limit=len(needed))
+            of_base = repository.history([base[1]])
+            standings, _ = find_standings(
+                {oid: parents[oid] for oid in order},
+                newest_first(
+                    {oid: commit.parents for oid, commit in of_base.items()},
+                    committed_at,
+                    limit=self._look_back.commits,
+                ),
+                target=base[1],
+                heads=set(there.values()),
+                look_for={there[name] for name in look_for_changes if name in there},
+                prove_for=(),
+                look_back=self._look_back,
+                sources=Sources(
+                    changes_of=lambda pairs: self.changes(
+                        target, pairs, limit=self._look_back.paths
+                    ),
+                    files_at=lambda oid, paths: {
+                        path: mirror[oid].files.get(path) for path in paths
+                    },
+                ),
+            )
+        return found | {name: standings[oid] for name, oid in there.items()}
 
     def adopt(self, mirror_key: str, *, new_key: str) -> None:
         """Give a mirror its final name; see `NewRemote`."""

@@ -19,6 +19,7 @@ from reconciliation.remotes.base import DISK_FULL, DiskFull, RemoteRefused, Remo
 from reconciliation.remotes.failures import failure_in_words_of_git
 from reconciliation.remotes.git import Call, Git, GitTimedOut, run_git
 from reconciliation.remotes.locks import locked
+from reconciliation.remotes.memo import Memo
 from reconciliation.remotes.tidying import pack_bytes, tidy
 
 # Tells git that missing trees and files are no damage. Given per call, so that plain reads do
@@ -56,6 +57,11 @@ class Mirror:
     def git_dir(self) -> str:
         """Return the path for GIT_DIR."""
         return str(self._repository)
+
+    @property
+    def memo(self) -> Memo:
+        """Return what is remembered of this repository's commits; it outlives a damaged mirror."""
+        return Memo(self._folder / "memo.sqlite3")
 
     @property
     def exists(self) -> bool:
@@ -212,9 +218,9 @@ class MirrorWriter:
             keep_open=(self._lock,),
         )
 
-    def finish(self) -> None:
+    def finish(self, *, with_commits: bool = True) -> None:
         """After a fetch: speed up ancestry if there is much new, tidy if there are many pieces."""
-        new_bytes = pack_bytes(self._repository) - self._bytes_at_start
+        new_bytes = pack_bytes(self._repository) - self._bytes_at_start if with_commits else 0
         # Tidiness may wait: if there is no time for it now, the next writer tries again.
         with contextlib.suppress(GitTimedOut):
             tidy(self._git, self._repository, self.call(), new_bytes=new_bytes)

@@ -37,6 +37,7 @@ class Reach:
         limits: Limits,
         block_private_addresses: bool,
         allow_unfiltered_fetches: bool,
+        fetch_silence_seconds: float,
         user_agent: str,
     ) -> None:
         if not _USER_AGENT.fullmatch(user_agent):
@@ -46,6 +47,7 @@ class Reach:
         self._limits = limits
         self._block_private_addresses = block_private_addresses
         self._allow_unfiltered_fetches = allow_unfiltered_fetches
+        self._fetch_silence_seconds = fetch_silence_seconds
         self._user_agent = user_agent
         self._http = SmartHttp(
             user_agent=user_agent,
@@ -99,7 +101,7 @@ class Reach:
             url=url,
             credential=target.credential,
             connect_timeout_seconds=self._limits.connect_timeout_seconds,
-            read_timeout_seconds=self._limits.read_timeout_seconds,
+            silence_seconds=self._fetch_silence_seconds,
             block_private_addresses=self._block_private_addresses,
             user_agent=self._user_agent,
         )

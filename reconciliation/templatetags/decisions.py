@@ -36,6 +36,9 @@ RULE_WORDS = {
     "drift.expected_rewrite": "The policy had planned a rewrite of this branch at this time",
     "stale.idle_merged": "Idle for longer than the policy allows, and merged",
     "stale.idle_unmerged": "Idle for longer than the policy allows, and not merged",
+    "stale.idle_merge_unknown": (
+        "Idle for longer than the policy allows; whether it is merged cannot be told"
+    ),
     "stale.notice": "About to count as stale",
     "stale.base_behind": "Too many commits behind the default branch",
     "run.missing_for_head": "No run record for the head",

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "latency",
     "sweep_shard",
     "sweep_planner",
+    "stale_pass",
     "heads",
     "audit_append",
     "storage",

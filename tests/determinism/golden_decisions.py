@@ -145,6 +145,7 @@ def _plausible(number: int) -> Iterator[tuple[str, Any, datetime]]:
         lease,
         merge,
         run,
+        stale_facts,
     )
     from tests.unit.evaluators.test_divergence_alert import alert
     from tests.unit.evaluators.test_missing_run import MERGED_AND_GONE
@@ -159,6 +160,7 @@ def _plausible(number: int) -> Iterator[tuple[str, Any, datetime]]:
     for change in ("same", "differs", "unknown"):
         yield "head_drift", head_facts(merges=(merge(change=change),)), NOON
     yield "head_drift", head_facts(merges=(merge(runs=()),)), NOON
+    yield "stale_branch", stale_facts(merge_unknown="the branch changes too many files"), NOON
     ran_out = alert("acknowledged", acknowledge_expires_at=NOON)
     yield "divergence_alert", alert_facts(alerts=(ran_out,)), NOON
 

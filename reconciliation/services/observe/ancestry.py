@@ -1,10 +1,9 @@
 """Observes how heads relate: ancestry, changed paths, who committed; from one mirror."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciliation.remotes.base import Relation, Remote, RemoteTarget
-from reconciliation.services.observe.equivalence import holds_the_same_change
 
 PATH_LIMIT = 2000
 
@@ -23,14 +22,6 @@ class Ancestry:
     paths_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a branch stands to the default branch."""
-
-    merged_by: str = ""
-    behind: int | None = None
-
-
 def ancestry_of(
     remote: Remote,
     target: RemoteTarget,
@@ -45,14 +36,21 @@ def ancestry_of(
     remote.sync(target, {name: new for name, (_, new) in sorted(known.items())})
     relations = remote.compare(target, sorted(set(known.values())))
     commits = remote.commits(target, sorted({new for _, new in known.values()}))
+    changes = remote.changes(
+        target,
+        sorted(
+            {
+                pair
+                for name, pair in known.items()
+                if name in with_paths and relations[pair].relation is not Relation.UNKNOWN
+            }
+        ),
+        limit=PATH_LIMIT,
+    )
     found = {}
     for name, pair in sorted(known.items()):
         comparison = relations[pair]
-        paths = (
-            remote.changed_paths(target, *pair, limit=PATH_LIMIT)
-            if name in with_paths and comparison.relation is not Relation.UNKNOWN
-            else None
-        )
+        paths = changes[pair].paths() if name in with_paths and pair in changes else None
         found[name] = Ancestry(
             relation=comparison.relation.value,
             reason=comparison.reason,
@@ -63,36 +61,4 @@ def ancestry_of(
             paths_truncated=paths.truncated if paths else False,
             paths_known=paths.known if paths else name not in with_paths,
         )
-    return found
-
-
-def standing_of(
-    remote: Remote,
-    target: RemoteTarget,
-    heads: Mapping[str, str],
-    *,
-    default_branch: str,
-    default_head: str | None,
-    idle: Set[str],
-) -> dict[str, Standing]:
-    """Relate branch heads to the default branch: merged how, and how far behind.
-
-    Equivalence of the change costs trees of many commits: it is asked for `idle` branches only.
-    """
-    if not heads or default_head is None:
-        return {}
-    remote.sync(target, {default_branch: default_head, **dict(sorted(heads.items()))})
-    pairs = {name: (head, default_head) for name, head in heads.items()}
-    relations = remote.compare(target, sorted(set(pairs.values())))
-    found = {}
-    for name, pair in sorted(pairs.items()):
-        comparison = relations[pair]
-        merged_by = ""
-        if comparison.relation in {Relation.SAME, Relation.ANCESTOR}:
-            merged_by = "ancestry"
-        elif name in idle and holds_the_same_change(
-            remote, target, head=pair[0], target_head=default_head, comparison=comparison
-        ):
-            merged_by = "equivalence"
-        found[name] = Standing(merged_by, comparison.ahead)
     return found

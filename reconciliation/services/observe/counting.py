@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from reconciliation.remotes.base import (
@@ -13,6 +13,7 @@ from reconciliation.remotes.base import (
     Remote,
     RemoteHeads,
     RemoteTarget,
+    Standing,
 )
 from reconciliation.remotes.calls import counted_calls
 
@@ -69,6 +70,32 @@ class CountingRemote:
         """Return what differs between two commits; see `Remote`."""
         with self._counting(target):
             return self._inner.changed_entries(target, old, new, limit=limit)
+
+    def changes(
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]], *, limit: int
+    ) -> dict[tuple[str, str], ChangedEntries]:
+        """Return what differs between many pairs of commits; see `Remote`."""
+        with self._counting(target):
+            return self._inner.changes(target, pairs, limit=limit)
+
+    def standings(
+        self,
+        target: RemoteTarget,
+        heads: Mapping[str, str],
+        *,
+        base: tuple[str, str],
+        look_for_changes: Collection[str],
+        compare_files: Collection[str] = (),
+    ) -> dict[str, Standing]:
+        """Return how each head stands to `base`; see `Remote`."""
+        with self._counting(target):
+            return self._inner.standings(
+                target,
+                heads,
+                base=base,
+                look_for_changes=look_for_changes,
+                compare_files=compare_files,
+            )
 
     @contextmanager
     def _counting(self, target: RemoteTarget) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Bounds how long a batch may ask remotes: what was not asked in time is handed back unasked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from reconciliation.remotes.base import (
     ChangedEntries,
@@ -11,6 +11,7 @@ from reconciliation.remotes.base import (
     RemoteHeads,
     RemoteTarget,
     RemoteThrottled,
+    Standing,
 )
 from reconciliation.services.observe.values import OUT_OF_TIME
 
@@ -68,6 +69,30 @@ class PatientRemote:
     ) -> ChangedEntries:
         """Return what differs between two commits; see `Remote`."""
         return self._remote.changed_entries(target, old, new, limit=limit)
+
+    def changes(
+        self, target: RemoteTarget, pairs: Sequence[tuple[str, str]], *, limit: int
+    ) -> dict[tuple[str, str], ChangedEntries]:
+        """Return what differs between many pairs of commits; see `Remote`."""
+        return self._remote.changes(target, pairs, limit=limit)
+
+    def standings(
+        self,
+        target: RemoteTarget,
+        heads: Mapping[str, str],
+        *,
+        base: tuple[str, str],
+        look_for_changes: Collection[str],
+        compare_files: Collection[str] = (),
+    ) -> dict[str, Standing]:
+        """Return how each head stands to `base`; see `Remote`."""
+        return self._remote.standings(
+            target,
+            heads,
+            base=base,
+            look_for_changes=look_for_changes,
+            compare_files=compare_files,
+        )
 
     @property
     def _remote(self) -> Remote:

@@ -9,6 +9,7 @@ from governance.selectors.branch_facts import RepositoryRow
 from reconciliation.domain.retry import ErrorClass
 from reconciliation.remotes.base import (
     Credential,
+    LookBack,
     NewRemote,
     RemoteAuthFailed,
     RemoteError,
@@ -31,6 +32,16 @@ def configured_remote() -> NewRemote:
         allow_insecure_http=settings.ALLOW_INSECURE_HTTP_REMOTES,
         block_private_addresses=settings.BLOCK_PRIVATE_REMOTES,
         allow_unfiltered_fetches=settings.ALLOW_UNFILTERED_FETCHES,
+        read_timeout_seconds=settings.HOST_SILENCE_SECONDS,
+        git_timeout_seconds=settings.GIT_SECONDS,
+        fetch_seconds=settings.FETCH_SECONDS,
+        fetch_silence_seconds=settings.FETCH_SILENCE_SECONDS,
+        look_back=LookBack(
+            commits=settings.LOOK_BACK_COMMITS,
+            branch_commits=settings.LOOK_BACK_BRANCH_COMMITS,
+            paths=settings.LOOK_BACK_PATHS,
+            history=settings.HISTORY_COMMITS,
+        ),
     )
 
 

@@ -8,9 +8,8 @@ from governance.selectors.lease_facts import leases_by_branch
 from governance.services.policies import PolicyResolver
 from reconciliation.domain.activity import if_true
 from reconciliation.domain.facts import StaleFacts
-from reconciliation.remotes.base import Remote, RemoteError
+from reconciliation.remotes.base import Comparison, Remote, RemoteError, Standing
 from reconciliation.services.observe.activity import dates_of_commits
-from reconciliation.services.observe.ancestry import Standing, standing_of
 from reconciliation.services.observe.known import (
     Repositories,
     by_repository,
@@ -20,6 +19,7 @@ from reconciliation.services.observe.known import (
 )
 from reconciliation.services.observe.remote import target_of, trouble_of
 from reconciliation.services.observe.rows import lease_fact, pull_request_fact, run_fact
+from reconciliation.services.observe.standing import standings_of
 from reconciliation.services.observe.values import Batch, Gathered
 from reconciliation.services.queue import ClaimedTask
 
@@ -48,29 +48,32 @@ def observe_stale_branch(
                 {name: head for name, head in heads.items() if activity[name] is None},
                 now=now,
             )
-            standings = standing_of(
-                remote,
-                target_of(repository),
-                heads,
-                default_branch=repository.default_branch,
-                default_head=default.observed_head if default else None,
-                idle={
-                    key[1]
-                    for key in tasks_there
-                    if (active_at := activity[key[1]]) is not None
-                    and now - active_at
-                    >= timedelta(days=policies.for_branch(*key).stale_branch.idle_days)
-                },
-            )
         except RemoteError as error:
             batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
             continue
+        rules = {key[1]: policies.for_branch(*key).stale_branch for key in tasks_there}
+        standings = standings_of(
+            remote,
+            target_of(repository),
+            heads,
+            default_branch=repository.default_branch,
+            default_head=default.observed_head if default else None,
+            idle={
+                name: rules[name].compare_files
+                for name, active_at in activity.items()
+                if active_at is not None
+                and now - active_at >= timedelta(days=rules[name].idle_days)
+            },
+        )
         for key, task in tasks_there.items():
+            if key[1] in standings.unknown:
+                batch.troubles.append(trouble_of(task, standings.unknown[key[1]]))
+                continue
             policy = policies.for_branch(*key)
             row = rows[key]
             known = [pull_request_fact(one) for one in requests.get(key, [])]
             from_it = tuple(one for one in known if one.head_branch == key[1] and not one.from_fork)
-            standing = standings.get(key[1], Standing())
+            standing = standings.known.get(key[1], Standing(Comparison.unknown("")))
             is_merged = any(
                 one.state == "merged" and one.head_sha == row.observed_head for one in from_it
             )
@@ -81,11 +84,12 @@ def observe_stale_branch(
                 observed_head=row.observed_head,
                 last_activity_at=activity[key[1]],
                 merged_by="pull_request" if is_merged else standing.merged_by,
-                behind_default=standing.behind,
+                behind_default=standing.comparison.ahead,
                 pull_requests_from=from_it,
                 pull_requests_onto=tuple(one for one in known if one.base_branch == key[1]),
                 leases=tuple(lease_fact(one) for one in leases.get(key, [])),
                 running_runs=tuple(run_fact(one) for one in runs.get(key, [])),
+                merge_unknown="" if is_merged else standing.merge_unknown,
             )
             was_unknown = row.last_activity_at is None
             batch.gathered.append(

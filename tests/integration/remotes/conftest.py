@@ -24,15 +24,17 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> GitRemote:
+def remote(tmp_path: Path) -> Iterator[GitRemote]:
     """Return a remote that may read folders below `served`."""
-    return GitRemote(
+    remote = GitRemote(
         tmp_path / "mirrors",
         allowed_local_roots=[tmp_path / "served"],
         connect_timeout_seconds=1,
         read_timeout_seconds=10,
         git_timeout_seconds=20,
     )
+    yield remote
+    remote.close()
 
 
 @pytest.fixture

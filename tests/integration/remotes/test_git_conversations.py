@@ -22,7 +22,7 @@ def test_a_process_started_meanwhile_that_holds_our_pipe_is_not_taken_for_a_time
     # What a fork in another thread does for an instant: a second descriptor of the same pipe, so
     # that closing ours does not take it out of the selector.
     held = os.dup(process.stdin.fileno())
-    conversation = _Conversation(process, b"", Git(timeout_seconds=10), what="test")
+    conversation = _Conversation(process, b"", Git(), what="test", seconds=10)
     try:
         conversation.run()
     finally:

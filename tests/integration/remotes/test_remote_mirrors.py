@@ -212,7 +212,7 @@ def test_a_time_out_ends_the_fetch_and_the_lock(
     http_host.add(Sketch("root"))
     http_host.point("main", "root")
     heads = http_host.remote.read_heads(http_host.target).heads
-    hasty = GitRemote(tmp_path / "mirrors", read_timeout_seconds=5, git_timeout_seconds=0.6)
+    hasty = GitRemote(tmp_path / "mirrors", read_timeout_seconds=5, fetch_seconds=0.6)
     hasty.read_heads(http_host.target)
     may_answer = threading.Event()
     server.during = lambda: may_answer.wait(20)

@@ -187,6 +187,7 @@ def stale_branch_facts() -> st.SearchStrategy[StaleFacts]:
         observed_head=HEADS,
         last_activity_at=st.none() | MOMENTS,
         merged_by=st.sampled_from(["", "pull_request", "ancestry", "equivalence"]),
+        merge_unknown=st.sampled_from(["", "12 older commits there were not compared"]),
         behind_default=st.none() | COUNTS,
         pull_requests_from=named(REQUESTS, "number"),
         pull_requests_onto=named(REQUESTS, "number"),

@@ -105,6 +105,7 @@ EXAMPLES: dict[str, tuple[Any, Policy]] = {
     "drift.expected_rewrite": (head_facts("diverged"), PLANNED),
     "stale.idle_merged": (stale_facts(merged_by="ancestry"), DEFAULTS),
     "stale.idle_unmerged": (stale_facts(), DEFAULTS),
+    "stale.idle_merge_unknown": (stale_facts(merge_unknown="too large"), DEFAULTS),
     "stale.notice": (stale_facts(idle=61 * DAY), DEFAULTS),
     "stale.base_behind": (stale_facts(leases=(lease(),), behind_default=9), DEFAULTS),
     "run.missing_for_head": (

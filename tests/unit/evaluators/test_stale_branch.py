@@ -203,6 +203,23 @@ def test_how_it_was_merged_is_told(merged_by: str, stable_class: str, rule: str)
     assert (finding.severity, finding.alerting) == ("low", False)
 
 
+def test_a_branch_of_which_no_merge_can_be_told_is_not_called_unmerged() -> None:
+    unknown = "12 older commits there were not compared"
+    finding = finding_of(stale_facts(merge_unknown=unknown))
+
+    assert finding.stable_class == "merge_unknown"
+    assert finding.rule_hits[0].rule == "stale.idle_merge_unknown"
+    assert ("merge_unknown", unknown) in finding.actual
+    assert f"whether it is merged cannot be told: {unknown}" in finding.summary
+
+
+def test_a_merge_that_is_known_leaves_nothing_unknown() -> None:
+    finding = finding_of(stale_facts(merged_by="pull_request", merge_unknown="too large"))
+
+    assert finding.stable_class == "merged"
+    assert "cannot be told" not in finding.summary
+
+
 def test_a_notice_and_its_recommendation_are_one_finding() -> None:
     notice = finding_of(stale_facts(idle=61 * DAY, merged_by="ancestry"))
     recommended = finding_of(stale_facts(idle=68 * DAY, merged_by="ancestry"))
