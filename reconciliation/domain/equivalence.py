@@ -21,6 +21,8 @@ class Match(StrEnum):
     SAME = "same"
     POSSIBLE = "possible"
     NONE = "none"
+    UNKNOWN = "unknown"
+    """A commit of the branch could not be read, or what its merges changed is in no commit."""
 
 
 def match_changes(wanted: Change, other: Change) -> Match:
@@ -73,6 +75,9 @@ class Verdict:
 
 
 NOT_MERGED = Verdict(merged=False)
+STEPS_UNKNOWN = (
+    "commits there match some of the branch; its other commits or its merges could not be compared"
+)
 MERGED = Verdict(merged=True)
 
 Steps = Sequence[tuple[str, Change | None]]
@@ -112,7 +117,7 @@ def judge(
     questions: list[tuple[str, str]] = []
     matches = [
         _settled("", whole, candidates, among, proved or {}, questions),
-        _by_steps(steps or (), candidates, among, proved or {}, questions),
+        _by_steps(whole, steps or (), candidates, among, proved or {}, questions),
     ]
     if Match.SAME in matches:
         return MERGED
@@ -122,6 +127,8 @@ def judge(
             unknown="commits there change the same files, which had moved on before",
             questions=tuple(dict.fromkeys(questions)),
         )
+    if Match.UNKNOWN in matches:
+        return Verdict(merged=False, unknown=STEPS_UNKNOWN)
     if unseen:
         s = "" if unseen == 1 else "s"
         return Verdict(merged=False, unknown=f"{unseen} older commit{s} there were not compared")
@@ -147,6 +154,7 @@ def _settled(
 
 
 def _by_steps(
+    whole: Change,
     steps: Steps,
     candidates: Candidates,
     among: frozenset[str],
@@ -154,21 +162,25 @@ def _by_steps(
     open_questions: list[tuple[str, str]],
 ) -> Match:
     """Return whether every commit of the branch has its counterpart; empty ones need none."""
-    worst, questions, compared = Match.SAME, list[tuple[str, str]](), 0
-    for oid, change in steps:
-        if change is not None and not change:
-            continue
-        compared += 1
-        match = (
-            Match.NONE
-            if change is None
-            else _settled(oid, change, candidates, among, proved, questions)
-        )
-        if match is Match.NONE:
-            return Match.NONE
-        if match is Match.POSSIBLE:
-            worst = Match.POSSIBLE
-    if compared < 2:  # the whole change was compared already
+    changes = [(oid, change) for oid, change in steps if change is None or change]
+    if not changes or (len(changes) == 1 and changes[0][1] == whole):  # compared already
         return Match.NONE
+    questions: list[tuple[str, str]] = []
+    matches = {
+        Match.UNKNOWN
+        if change is None
+        else _settled(oid, change, candidates, among, proved, questions)
+        for oid, change in changes
+    }
+    if Match.NONE in matches:
+        return Match.NONE
+    if Match.UNKNOWN in matches or not _make_up(whole, changes):
+        return Match.UNKNOWN
     open_questions += questions
-    return worst
+    return Match.POSSIBLE if Match.POSSIBLE in matches else Match.SAME
+
+
+def _make_up(whole: Change, steps: Steps) -> bool:
+    """Return whether each file of the whole change is as a step left it; merges may change more."""
+    left = {(path, after) for _, change in steps for path, (_, after) in (change or {}).items()}
+    return all((path, after) in left for path, (_, after) in whole.items())

@@ -48,7 +48,7 @@ class _Question:
     def text(self, limits: str) -> str:
         """Return the question with its form and limits, so that no other has the same text."""
         flags = f"{self.looks_for_changes:d}{self.compares_files:d}"
-        return f"standing/1 {self.base} {self.head} {flags} {limits}"
+        return f"standing/2 {self.base} {self.head} {flags} {limits}"
 
 
 class MirrorStandings:

@@ -23,6 +23,8 @@ from reconciliation.remotes.git import Call, Git, GitTimedOut, git_environment
 _MOST_READERS = 8
 _ASKED_AT_ONCE = 64
 _PIECE_BYTES = 256 * 1024
+_STARTS = 3
+_ENDING_SECONDS = 5
 _PARTS = (".", "HEAD", "config", "refs", "objects", "objects/pack")
 
 
@@ -31,6 +33,10 @@ class MirrorUnreadable(RemoteUnavailable):
 
     def __init__(self) -> None:
         super().__init__("the mirror was damaged; it is fetched anew with the next try")
+
+
+class _ReaderKilled(Exception):
+    """Something killed the process; that says nothing about the mirror."""
 
 
 class _Reader:
@@ -62,6 +68,7 @@ class _Reader:
 
         Raises:
             MirrorUnreadable: an object is there and bad.
+            _ReaderKilled: the process was killed before it had answered.
             GitTimedOut: the answer did not come until `deadline`, by the monotonic clock.
         """
         for start in range(0, len(oids), _ASKED_AT_ONCE):
@@ -99,7 +106,7 @@ class _Reader:
             # Shorter than what a pipe takes, and git reads: this does not block.
             self._process.stdin.write(lines)
         except BrokenPipeError as error:
-            raise MirrorUnreadable from error
+            raise self._why_it_ended() from error
 
     def _header(self, deadline: float) -> tuple[bytes, int]:
         while (end := self._pending.find(b"\n")) < 0:
@@ -130,8 +137,15 @@ class _Reader:
             raise GitTimedOut("git cat-file did not answer in time")
         piece = os.read(descriptor, _PIECE_BYTES)
         if not piece:
-            raise MirrorUnreadable
+            raise self._why_it_ended()
         self._pending += piece
+
+    def _why_it_ended(self) -> Exception:
+        try:
+            status = self._process.wait(timeout=_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return MirrorUnreadable()
+        return _ReaderKilled() if status < 0 else MirrorUnreadable()
 
 
 class ObjectReaders:
@@ -164,6 +178,16 @@ class ObjectReaders:
         if not oids:
             return []
         deadline = time.monotonic() + self._git.timeout_seconds
+        for _ in range(_STARTS):
+            try:
+                return self._ask_once(git_dir, command, oids, deadline=deadline)
+            except _ReaderKilled:
+                continue
+        raise RemoteUnavailable("git was killed each time while it read the mirror")
+
+    def _ask_once(
+        self, git_dir: str, command: bytes, oids: Sequence[str], *, deadline: float
+    ) -> list[tuple[str, bytes, bytes]]:
         with self._lock:
             reader = self._readers.pop(git_dir, None)
             if reader is not None and not reader.is_for(git_dir):

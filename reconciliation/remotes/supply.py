@@ -96,8 +96,12 @@ class Supply:
         """Fetch the contents of these files that the mirror lacks, if the server gives them."""
         if not self.mirror.exists:
             return
-        with self.mirror.reading():
-            there = self._readers.types(self.mirror.git_dir, oids).keys()
+        try:
+            with self.mirror.reading():
+                there = self._readers.types(self.mirror.git_dir, oids).keys()
+        except MirrorUnreadable:
+            self.mirror.set_aside()
+            raise
         if missing := sorted(set(oids) - there):
             self._bring_objects(missing)
 
