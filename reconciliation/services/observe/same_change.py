@@ -30,7 +30,8 @@ def same_change(
 
     Both are (before, after). `wanted` begins at the fork of the two lines.
     """
-    brought, meant = _entries(remote, target, landed), _entries(remote, target, wanted)
+    changes = _changes(remote, target, landed, wanted)
+    brought, meant = changes[landed], changes[wanted]
     for one in (brought, meant):
         if not one.known or one.truncated:
             return SameChange("unknown", one.reason or "the change is too large to compare")
@@ -44,7 +45,8 @@ def same_change(
     if not paths:
         return SameChange("same")
     # What the line it landed on did meanwhile to these paths may be mixed in.
-    meanwhile = _entries(remote, target, (wanted[0], landed[0]))
+    since_fork = (wanted[0], landed[0])
+    meanwhile = _changes(remote, target, since_fork)[since_fork]
     if not meanwhile.known or meanwhile.truncated:
         reason = meanwhile.reason or "too much changed since the fork"
         return SameChange("unknown", reason, paths)
@@ -60,10 +62,12 @@ def same_change(
     return SameChange("unknown", f"both sides changed {_shown(paths)}", paths)
 
 
-def _entries(remote: Remote, target: RemoteTarget, step: tuple[str, str]) -> ChangedEntries:
-    if step[0] == step[1]:
-        return ChangedEntries({}, truncated=False)
-    return remote.changed_entries(target, *step, limit=LARGEST_CHANGE_PATHS)
+def _changes(
+    remote: Remote, target: RemoteTarget, *steps: tuple[str, str]
+) -> dict[tuple[str, str], ChangedEntries]:
+    asked = sorted({step for step in steps if step[0] != step[1]})
+    none = dict.fromkeys(steps, ChangedEntries({}, truncated=False))
+    return none | remote.changes(target, asked, limit=LARGEST_CHANGE_PATHS) if asked else none
 
 
 def _shown(paths: list[str] | tuple[str, ...]) -> str:
