@@ -35,23 +35,27 @@ Sha = tuple[int, str]
 
 def runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
     """Return the newest run records of each branch, and all that are running, sorted by run id."""
-    rows = RunRecord.objects.filter(**among(keys, "branch"))
+    wanted = set(keys)
+    rows = RunRecord.objects.filter(**among(wanted, "branch"))
     newest = _newest(RUNS_KEPT, rows, of=("repository", "branch"), by="pk")
     found = {row.pk: row for row in (*newest, *rows.filter(status=RunStatus.RUNNING))}
     ordered = sorted(found.values(), key=lambda row: (row.run_id, row.pk))
-    return _group(((row.repository_id, row.branch), row) for row in ordered)
+    return _group((((row.repository_id, row.branch), row) for row in ordered), wanted)
 
 
 def running_runs_by_branch(keys: Iterable[BranchKey]) -> dict[BranchKey, list[RunRecord]]:
     """Return the running runs of each branch, sorted by run id."""
-    rows = RunRecord.objects.filter(**among(keys, "branch"), status=RunStatus.RUNNING)
-    return _group(((row.repository_id, row.branch), row) for row in rows.order_by("run_id", "pk"))
+    wanted = set(keys)
+    rows = RunRecord.objects.filter(**among(wanted, "branch"), status=RunStatus.RUNNING)
+    ordered = rows.order_by("run_id", "pk")
+    return _group((((row.repository_id, row.branch), row) for row in ordered), wanted)
 
 
 def runs_by_head(heads: Iterable[Sha]) -> dict[Sha, list[RunRecord]]:
     """Return the run records that ended at each commit, on whatever branch, sorted by run id."""
-    rows = RunRecord.objects.filter(**among(heads, "head_sha"))
-    return _group(((row.repository_id, row.head_sha), row) for row in rows.order_by("run_id", "pk"))
+    wanted = set(heads)
+    rows = RunRecord.objects.filter(**among(wanted, "head_sha")).order_by("run_id", "pk")
+    return _group((((row.repository_id, row.head_sha), row) for row in rows), wanted)
 
 
 def pull_requests_by_branch(
@@ -173,11 +177,7 @@ def gates_by_sha(shas: Iterable[Sha]) -> dict[Sha, list[GateResult]]:
     """Return the gate results at each commit, sorted by context."""
     wanted = set(shas)
     rows = GateResult.objects.filter(**among(wanted, "sha")).order_by("context", "pk")
-    return _group(
-        ((row.repository_id, row.sha), row)
-        for row in rows
-        if (row.repository_id, row.sha) in wanted
-    )
+    return _group((((row.repository_id, row.sha), row) for row in rows), wanted)
 
 
 def _newest(most: int, rows: QuerySet[Row], *, of: tuple[str, ...], by: str) -> Iterable[Row]:
@@ -188,8 +188,12 @@ def _newest(most: int, rows: QuerySet[Row], *, of: tuple[str, ...], by: str) -> 
     return numbered.filter(place__lte=most)
 
 
-def _group(pairs: Iterable[tuple[tuple[int, str], Row]]) -> dict[tuple[int, str], list[Row]]:
+def _group(
+    pairs: Iterable[tuple[tuple[int, str], Row]], wanted: Set[tuple[int, str]]
+) -> dict[tuple[int, str], list[Row]]:
+    """Return the rows by key, only those wanted: `among` also selects a name elsewhere."""
     found: dict[tuple[int, str], list[Row]] = defaultdict(list)
     for key, row in pairs:
-        found[key].append(row)
+        if key in wanted:
+            found[key].append(row)
     return dict(found)

@@ -148,6 +148,6 @@ def _since(text: str) -> datetime:
     if ago:
         return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        return moment_of(text)
+        return moment_of(text, needs_offset=True)
     except InvalidMoment as error:
         raise CommandError(f"{error} Or write 7d, 24h, 90m.") from error

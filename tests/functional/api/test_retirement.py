@@ -93,6 +93,7 @@ def test_the_pull_requests_that_a_deletion_would_close_are_listed_in_parts(
         "head_sha": HEAD_A,
         "restore_command": f"git push origin {HEAD_A}:refs/heads/topic",
         "merged_by": "ancestry",
+        "merge_unknown": "",
         "merged_pull_requests": [],
         "would_close": [
             {"number": 8, "head_branch": "child-8", "head_sha": HEAD_B, "from_fork": True},

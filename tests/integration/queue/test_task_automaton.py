@@ -30,7 +30,6 @@ WRITERS = {
     "services/apply/endings.py",
     "services/claiming.py",
     "services/dead_letters.py",
-    "services/intake_again.py",
     "services/queue.py",
     "services/reap.py",
 }
