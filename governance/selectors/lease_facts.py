@@ -27,7 +27,8 @@ def leases_by_branch(keys: Iterable[BranchKey], *, now: datetime) -> dict[Branch
     found: dict[BranchKey, list[Lease]] = defaultdict(list)
     for row in rows:
         if row.branch:
-            found[row.repository_id, row.branch].append(row)
+            if (row.repository_id, row.branch) in wanted:
+                found[row.repository_id, row.branch].append(row)
             continue
         for key in wanted:
             if key[0] == row.repository_id:

@@ -82,7 +82,11 @@ def observe_head_drift(
             batch.troubles += [trouble_of(task, error) for task in tasks_there.values()]
             continue
         read[pk] = tasks_there
-    candidates = candidates_of({key: line for key, line in lines.items() if line}, policy_of)
+    candidates = candidates_of(
+        {key: line for key, line in lines.items() if line},
+        policy_of,
+        seen_at={key: rows[key].observed_at or rows[key].first_seen_at for key in lines},
+    )
     work: dict[BranchKey, MergedWork] = {}
     for pk, tasks_there in list(read.items()):
         try:

@@ -53,11 +53,15 @@ class MergedWork:
 
 
 def candidates_of(
-    lines: Mapping[BranchKey, Line], policy_of: Mapping[BranchKey, Policy]
+    lines: Mapping[BranchKey, Line],
+    policy_of: Mapping[BranchKey, Policy],
+    *,
+    seen_at: Mapping[BranchKey, datetime],
 ) -> Candidates:
     """Return the merges that hosts announced on these lines, with what is known of their branches.
 
-    A constant number of statements; none without lines.
+    `seen_at` is when the head of each line was observed. A constant number of statements; none
+    without lines.
     """
     if not lines:
         return Candidates()
@@ -85,9 +89,16 @@ def candidates_of(
     }
     shas = {(pk[0], sha) for pk, row in from_here.items() for sha in (row.head_sha, row.merge_sha)}
     gates = gates_by_sha(shas) if any(required.values()) else {}
+    merged_at = {
+        (row.repository_id, row.number): seen_at[key]
+        for key, some in sorted(requests.items())
+        for row in some
+    }
     sources = {
         pk: Source(
-            runs=tuple(run_fact(one) for one in runs.get(keys[pk], ())),
+            runs=tuple(
+                run_fact(one, counted_before=merged_at[pk]) for one in runs.get(keys[pk], ())
+            ),
             pushes=pushes[pk],
             leases=tuple(lease_fact(one) for one in leases.get(keys[pk], ())),
             gates=tuple(

@@ -1,11 +1,17 @@
 """Turns governance rows into facts; adds nothing and leaves nothing out that a rule may ask."""
 
+from datetime import datetime
+
 from governance.selectors.visible import Lease, PullRequest, RunRecord
 from reconciliation.domain.facts import LeaseFact, PullRequestFact, RunFact
 
 
-def run_fact(row: RunRecord) -> RunFact:
-    """Return a run record as a fact."""
+def run_fact(row: RunRecord, *, counted_before: datetime | None = None) -> RunFact:
+    """Return a run record as a fact; it has counted when that was before the moment given.
+
+    What other tasks of the same batch count meanwhile must not show: facts do not depend on the
+    order in which branches are worked.
+    """
     return RunFact(
         run_id=row.run_id,
         base_sha=row.base_sha,
@@ -15,7 +21,11 @@ def run_fact(row: RunRecord) -> RunFact:
         lease_id=row.lease_id,
         last_heartbeat_at=row.last_heartbeat_at,
         gates=tuple(sorted(row.gate_results.items())),
-        has_counted=row.counted_at is not None,
+        has_counted=(
+            counted_before is not None
+            and row.counted_at is not None
+            and row.counted_at < counted_before
+        ),
     )
 
 

@@ -32,7 +32,7 @@ def test_the_size_of_batches_leaves_no_trace_in_decisions(db: None, batch: int) 
     "arguments",
     [
         ("--all", "--since", "yesterday"),
-        ("--all", "--since", "2026-01-31T12:00:00"),
+        ("--all", "--since", "2026-02-30T12:00:00"),
         ("--task", "1", "--since", "7d"),
         (),
         ("--all", "--task", "1"),

@@ -177,7 +177,7 @@ def test_readiness_costs_a_fixed_and_small_number_of_statements(tenant_world: Wo
     assert len(statements) <= 5
 
 
-def test_heartbeats_are_given_by_name() -> None:
+def test_heartbeats_are_given_by_name_and_the_newest_is_that_of_the_worker() -> None:
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
     Heartbeat.objects.create(name="tick", at=at)
     Heartbeat.objects.create(name="canary", at=at - timedelta(minutes=1))
