@@ -111,7 +111,7 @@ def classified_under(facts: Any, policy: Policy) -> Any:
     changes: dict[str, Any] = {}
     named = getattr(facts, "default_branch", "") == facts.place.branch
     found = _class_under(facts.place.branch, "default" if named else given, policy)
-    if getattr(facts, "class_now", ""):
+    if getattr(facts, "class_now", "") or _is_drifting(facts):
         found = stricter_class(found, given)
     if found != given:
         changes["branch_class"] = found
@@ -120,6 +120,12 @@ def classified_under(facts: Any, policy: Policy) -> Any:
         if bases != facts.base_classes:
             changes["base_classes"] = bases
     return replace(facts, **changes) if changes else facts
+
+
+def _is_drifting(facts: Any) -> bool:
+    """Return whether the head is another than governance accepted, as far as the facts say."""
+    governed = getattr(facts, "governed_head", None)
+    return governed is not None and governed != facts.observed_head
 
 
 def _class_under(name: str, given: str, policy: Policy) -> str:
