@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from demo.git_host import GitHost
-from demo.main import LEASE_SECONDS, found_by_sweep_of, leases_of, pushes_of
+from demo.main import HEARTBEAT_SECONDS, LEASE_SECONDS, found_by_sweep_of, leases_of, pushes_of
 from demo.post_receive import announcement, headers
 from demo.repositories import Clone
 from demo.story import (
@@ -96,7 +96,8 @@ class Story:
             scene.play(stage)
         self.manage("sweep", "acme/main", "--all")
         self.drain()
-        time.sleep(max(0.0, held_at + LEASE_SECONDS * 0.7 - time.monotonic()))
+        # Until a heartbeat that did not come proves a run dead; the leases last a little longer.
+        time.sleep(max(0.0, held_at + HEARTBEAT_SECONDS + 1 - time.monotonic()))
         self.post("runs/run-checkout/heartbeat", repo="portal")
         self.manage("sweep", "acme/main/portal")
         self.drain()

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
+from governance.domain.branch_classes import stricter_class
 from governance.domain.policy import Policy, branch_class_of
 from governance.models import EffectivePolicy, PolicyVersion, Repository
 from governance.services.policies import load_policies
@@ -167,7 +168,9 @@ def _classify(value: dict[str, Any], repository: Repository, policy: Policy) -> 
         return branch_class_of(name, default_branches={repository.default_branch}, policy=policy)
 
     if "branch_class" in value:
-        value["branch_class"] = class_of(value["place"]["branch"])
+        now = class_of(value["place"]["branch"])
+        drifts = value.get("governed_head") not in (None, value["observed_head"])
+        value["branch_class"] = stricter_class(now, value["branch_class"]) if drifts else now
     if "base_classes" in value:
         value["base_classes"] = [[base, class_of(base)] for base, _ in value["base_classes"]]
 

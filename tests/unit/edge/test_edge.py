@@ -3,9 +3,10 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler_site.edge.app import Edge
 from reconciler_site.edge.limits import Limits
@@ -14,7 +15,14 @@ LIMITS = Limits(
     threads=2, body_seconds=5, body_memory_bytes=1000, queue_seconds=5, answer_seconds=5
 )
 Message = dict[str, Any]
+Result = TypeVar("Result")
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+def played(story: Coroutine[Any, Any, Result]) -> Result:
+    """Run a story to its end, in a thread: that of the tests may have an event loop of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, story).result()
 
 
 class Caller:
@@ -71,7 +79,7 @@ async def ask(edge: Edge, caller: Caller) -> Caller:
 
 
 def test_a_body_in_pieces_reaches_the_application_whole_and_with_its_length() -> None:
-    caller = asyncio.run(ask(Edge(echo, limits=LIMITS), Caller("/x", b"ab", b"", b"cd")))
+    caller = played(ask(Edge(echo, limits=LIMITS), Caller("/x", b"ab", b"", b"cd")))
 
     assert (caller.status, caller.body) == (200, b"abcd")
     assert (b"x-length", b"4") in caller.sent[0]["headers"]
@@ -97,7 +105,7 @@ def test_when_every_thread_is_busy_a_request_is_told_to_come_back_and_health_sti
         release.set()
         return [await task for task in busy], late, health
 
-    busy, late, health = asyncio.run(story())
+    busy, late, health = played(story())
 
     assert [caller.status for caller in busy] == [200, 200]
     assert (late.status, json.loads(late.body)["code"]) == (503, "busy")
@@ -113,14 +121,14 @@ def test_of_bodies_that_arrive_the_largest_is_given_up_when_memory_is_short() ->
         small = await ask(edge, Caller("/x", b"y" * 200))
         return await large, small
 
-    large, small = asyncio.run(story())
+    large, small = played(story())
 
     assert (small.status, small.body) == (200, b"y" * 200)
     assert large.status == 408
 
 
 def test_one_body_larger_than_the_memory_for_all_is_refused() -> None:
-    caller = asyncio.run(ask(Edge(echo, limits=LIMITS), Caller("/x", b"x" * 600, b"x" * 600, b"x")))
+    caller = played(ask(Edge(echo, limits=LIMITS), Caller("/x", b"x" * 600, b"x" * 600, b"x")))
 
     assert (caller.status, json.loads(caller.body)["code"]) == (503, "busy")
 
@@ -130,7 +138,7 @@ def test_memory_is_free_again_after_every_answer() -> None:
         edge = Edge(echo, limits=LIMITS)
         return [(await ask(edge, Caller("/x", b"x" * 900))).status for _ in range(5)]
 
-    assert asyncio.run(story()) == [200] * 5
+    assert played(story()) == [200] * 5
 
 
 def test_an_answer_that_is_not_read_in_time_is_not_finished() -> None:
@@ -143,7 +151,7 @@ def test_an_answer_that_is_not_read_in_time_is_not_finished() -> None:
         caller.reads = asyncio.Event()
         return await ask(Edge(large, limits=replace(LIMITS, answer_seconds=0.1)), caller)
 
-    caller = asyncio.run(story())
+    caller = played(story())
 
     assert caller.sent[-1]["more_body"] is True
     assert len(caller.body) < 1_000_000
@@ -153,7 +161,7 @@ def test_an_application_that_fails_is_answered_without_what_it_said() -> None:
     def fail(environ: Mapping[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         raise RuntimeError("secret")
 
-    caller = asyncio.run(ask(Edge(fail, limits=LIMITS), Caller("/api/v1/x")))
+    caller = played(ask(Edge(fail, limits=LIMITS), Caller("/api/v1/x")))
 
     assert (caller.status, json.loads(caller.body)["code"]) == (500, "internal_error")
     assert b"secret" not in caller.body

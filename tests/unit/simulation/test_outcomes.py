@@ -94,7 +94,11 @@ def test_what_is_no_stored_decision_is_refused(text: str) -> None:
     [
         (head_facts(), "protected"),
         (head_facts(branch_class="governed"), "protected"),
-        (head_facts(place=place("elsewhere"), branch_class="protected"), "other"),
+        (
+            head_facts(place=place("elsewhere"), branch_class="protected", governed_head="b" * 40),
+            "other",
+        ),
+        (head_facts(place=place("elsewhere"), branch_class="protected"), "protected"),
         (head_facts(place=place("main"), branch_class="default"), "default"),
         (head_facts(place=place("main"), branch_class="other"), "protected"),
         (stale_facts(), "protected"),
@@ -107,6 +111,7 @@ def test_what_is_no_stored_decision_is_refused(text: str) -> None:
         "it is protected now",
         "the old class says nothing",
         "it is no longer protected",
+        "it drifts, so it stays protected until its head is accepted",
         "the default branch stays it",
         "not the default branch",
         "of a branch that may be stale",
