@@ -99,7 +99,6 @@ def test_the_pull_requests_that_a_deletion_would_close_are_listed_in_parts(
             {"number": 8, "head_branch": "child-8", "head_sha": HEAD_B, "from_fork": True},
             {"number": 9, "head_branch": "child-9", "head_sha": HEAD_B, "from_fork": False},
         ],
-        "merge_unknown": "",
     }
 
 
