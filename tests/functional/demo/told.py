@@ -18,10 +18,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from demo.git_host import GitHost
-from demo.main import HEARTBEAT_SECONDS, LEASE_SECONDS, found_by_sweep_of, leases_of, pushes_of
+from demo.main import LEASE_SECONDS, found_by_sweep_of, leases_of, pushes_of
 from demo.post_receive import announcement, headers
 from demo.repositories import Clone
 from demo.story import (
+    HEARTBEAT_SECONDS,
     POLICY,
     Scene,
     Stage,
